@@ -40,9 +40,16 @@ struct GroupScore {
   int64_t sum_top = 0;
 };
 
+// kept[groups]: 1 for the `keep` best of `groups` equal consecutive groups of
+// the scores s[experts] of one token, else 0. groups divides experts, keep <=
+// groups.
+template <typename T>
+void KeptGroups(const T* s, int64_t experts, int64_t groups, int64_t keep,
+                GroupScore score, uint8_t* kept);
+
 // moe.group_mask: experts are `groups` equal consecutive groups; the `keep`
-// best groups keep their scores, the others become fill. s[tokens, experts]
-// -> y; y may equal s. groups divides experts, keep <= groups.
+// best groups (KeptGroups) keep their scores, the others become fill.
+// s[tokens, experts] -> y; y may equal s.
 template <typename T>
 void GroupMask(const T* s, int64_t tokens, int64_t experts, int64_t groups,
                int64_t keep, GroupScore score, T fill, T* y);

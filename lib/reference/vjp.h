@@ -105,8 +105,7 @@ template <typename T>
 void EmbeddingVjp(const int32_t* ids, const T* dy, int64_t tokens,
                   int64_t vocab, int64_t d, T* dtable);
 
-// GroupMask, from its result y and operand s: dy where the group was kept, else
-// 0. Groups are chosen again from s, as in the forward op.
+// GroupMask, from its operand s: dy where the group was kept, else 0.
 template <typename T>
 void GroupMaskVjp(const T* s, const T* dy, int64_t tokens, int64_t experts,
                   int64_t groups, int64_t keep, GroupScore score, T* ds);

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "lib/reference/lanes.h"
+#include "lib/reference/vjp.h"
+
+namespace moe::reference {
+
+template <typename T>
+void EmbeddingVjp(const int32_t* ids, const T* dy, int64_t tokens,
+                  int64_t vocab, int64_t d, T* dtable) {
+  std::fill_n(dtable, vocab * d, T(0));
+  for (int64_t t = 0; t < tokens; ++t) {
+    T* row = dtable + ids[t] * d;
+    for (int64_t i = 0; i < d; ++i) row[i] = row[i] + dy[t * d + i];
+  }
+}
+
+template <typename T>
+void GroupMaskVjp(const T* s, const T* dy, int64_t tokens, int64_t experts,
+                  int64_t groups, int64_t keep, GroupScore score, T* ds) {
+  std::vector<uint8_t> kept(groups);
+  for (int64_t t = 0; t < tokens; ++t) {
+    KeptGroups(s + t * experts, experts, groups, keep, score, kept.data());
+    for (int64_t e = 0; e < experts; ++e)
+      ds[t * experts + e] =
+          kept[e / (experts / groups)] ? dy[t * experts + e] : T(0);
+  }
+}
+
+template <typename T>
+void PickVjp(const int32_t* idx, const T* dw, int64_t tokens, int64_t experts,
+             int64_t k, T* ds) {
+  std::fill_n(ds, tokens * experts, T(0));
+  for (int64_t slot = 0; slot < tokens * k; ++slot) {
+    const int32_t e = idx[slot];
+    if (e < 0 || e >= experts) continue;
+    T& to = ds[slot / k * experts + e];
+    to = to + dw[slot];
+  }
+}
+
+template <typename T>
+void DispatchVjp(const T* drows, const Plan& plan, int64_t d, T* dx) {
+  std::fill_n(dx, plan.tokens * d, T(0));
+  for (int64_t slot = 0; slot < plan.tokens * plan.top_k; ++slot) {
+    const int32_t r = plan.slot2row[slot];
+    if (r < 0) continue;
+    T* to = dx + slot / plan.top_k * d;
+    for (int64_t i = 0; i < d; ++i) to[i] = to[i] + drows[r * d + i];
+  }
+}
+
+template <typename T>
+void CombineVjp(const T* rows, const Plan& plan, const T* w, const T* dy,
+                int64_t d, T* drows, T* dw) {
+  for (int64_t slot = 0; slot < plan.tokens * plan.top_k; ++slot) {
+    const int32_t r = plan.slot2row[slot];
+    dw[slot] = 0;
+    if (r < 0) continue;
+    const T* g = dy + slot / plan.top_k * d;
+    dw[slot] = LaneDot(g, rows + r * d, d);
+    for (int64_t i = 0; i < d; ++i) drows[r * d + i] = w[slot] * g[i];
+  }
+}
+
+template <typename T>
+T CrossEntropy(const T* logits, const int32_t* targets, int64_t rows,
+               int64_t vocab, T* dlogits) {
+  auto counted = [&](int64_t r) {
+    return targets[r] >= 0 && targets[r] < vocab;
+  };
+  int64_t count = 0;
+  for (int64_t r = 0; r < rows; ++r) count += counted(r);
+  if (dlogits != nullptr) std::fill_n(dlogits, rows * vocab, T(0));
+  std::vector<T> e(vocab);
+  T total = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    if (!counted(r)) continue;
+    const T* z = logits + r * vocab;
+    const T largest = *std::max_element(z, z + vocab);
+    for (int64_t i = 0; i < vocab; ++i) e[i] = Exp(z[i] - largest);
+    const T sum = LaneSum(e.data(), vocab);
+    total = total + (Log(sum) + largest - z[targets[r]]);
+    if (dlogits == nullptr) continue;
+    T* dz = dlogits + r * vocab;
+    for (int64_t i = 0; i < vocab; ++i)
+      dz[i] = (e[i] / sum - (i == targets[r] ? T(1) : T(0))) /
+              static_cast<T>(count);
+  }
+  return count == 0 ? T(0) : total / static_cast<T>(count);
+}
+
+#define MOE_INSTANTIATE(T)                                                     \
+  template void EmbeddingVjp(const int32_t*, const T*, int64_t, int64_t,       \
+                             int64_t, T*);                                     \
+  template void GroupMaskVjp(const T*, const T*, int64_t, int64_t, int64_t,    \
+                             int64_t, GroupScore, T*);                         \
+  template void PickVjp(const int32_t*, const T*, int64_t, int64_t, int64_t,   \
+                        T*);                                                   \
+  template void DispatchVjp(const T*, const Plan&, int64_t, T*);               \
+  template void CombineVjp(const T*, const Plan&, const T*, const T*, int64_t, \
+                           T*, T*);                                            \
+  template T CrossEntropy(const T*, const int32_t*, int64_t, int64_t, T*);
+MOE_INSTANTIATE(float)
+MOE_INSTANTIATE(double)
+#undef MOE_INSTANTIATE
+
+}  // namespace moe::reference
