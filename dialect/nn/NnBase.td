@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef MOE_DIALECT_NN_NNBASE_TD
+#define MOE_DIALECT_NN_NNBASE_TD
+
+include "dialect/nn/NnEnums.td"
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/BuiltinAttributeInterfaces.td"
+include "mlir/IR/OpBase.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+def Nn_Dialect : Dialect {
+  let name = "nn";
+  let cppNamespace = "::mlir::nn";
+  let summary = "Transformer blocks around a mixture of experts";
+  let description = [{
+    The parts of a transformer that are not specific to mixture-of-experts
+    routing: parameters, the layers loop, matrix products, norms, rotary
+    positions, attention over packed or cached sequences, activations.
+
+    Shapes. Tokens of all sequences are packed along a leading dynamic
+    dimension `T`; there is no padding. `positions [T]` holds the position of
+    each token in its sequence and `cu_seqlens [B+1]` the first packed index
+    of each sequence.
+
+    Numerics. Arithmetic is f32 whatever the element type of a tensor; the
+    result is rounded once to the element type of the result.
+  }];
+  let useDefaultAttributePrinterParser = 1;
+  let useDefaultTypePrinterParser = 1;
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::func::FuncDialect",
+                           "::mlir::math::MathDialect"];
+}
+
+class Nn_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Nn_Dialect, mnemonic, traits>;
+
+// Row t of every result depends on row t of the tensor operands alone, and
+// the operation accepts any number of rows. Bodies of experts are made of
+// such operations, so that they can run on the rows of all experts at once.
+def Nn_RowWise : NativeOpTrait<"RowWise"> {
+  let cppNamespace = "::mlir::nn";
+}
+
+def Nn_Float : AnyTypeOf<[F32, BF16, F16, F64]>;
+// Activations: [T, …], computed in f32 or rounded to bf16.
+def Nn_Activation : RankedTensorOf<[F32, BF16, F64]>;
+// Weights: as stored in the checkpoint.
+def Nn_Weight : RankedTensorOf<[F32, BF16, F16, F64]>;
+def Nn_Ints : RankedTensorOf<[I32]>;
+
+def Nn_CacheType : TypeDef<Nn_Dialect, "Cache"> {
+  let mnemonic = "cache";
+  let summary = "paged key-value cache of all layers";
+  let description = [{
+    A handle to the key-value cache that the runtime owns. A record of one
+    token in one layer holds `width` elements: the keys of all heads, then the
+    values of all heads; in latent form the compressed key alone. Records lie
+    in pages; a block table row names the pages of a sequence in order.
+  }];
+  let parameters = (ins "int64_t":$width, "::mlir::Type":$elementType);
+  let assemblyFormat = "`<` $width `x` $elementType `>`";
+}
+
+def Nn_StackType : TypeDef<Nn_Dialect, "Stack"> {
+  let mnemonic = "stack";
+  let summary = "one value per layer of a layers loop";
+  let description = [{
+    What a layers loop kept of each layer, in order of the layer index, for
+    values that are not tensors (routing plans). Tensors are stacked to a
+    tensor of one more leading dimension.
+  }];
+  let parameters = (ins "int64_t":$layers, "::mlir::Type":$valueType);
+  let assemblyFormat = "`<` $layers `x` $valueType `>`";
+}
+
+def Nn_ActivationAttr : EnumAttr<Nn_Dialect, Nn_Activations, "act">;
+
+def Nn_PairingAttr : EnumAttr<Nn_Dialect, Nn_Pairings, "pairing">;
+
+def Nn_ReduceKindAttr : EnumAttr<Nn_Dialect, Nn_ReduceKinds, "reduce_kind">;
+
+def Nn_SourceAttr : AttrDef<Nn_Dialect, "Source"> {
+  let mnemonic = "source";
+  let summary = "where the rows of a parameter lie in a checkpoint";
+  let description = [{
+    `pattern` is the name of a checkpoint tensor, `{i}` standing for the layer
+    and `{e}` for the expert; `shape` is its full shape there. The tensor gives
+    the rows `[at, at + rows)` of the parameter: element `(g, n, k)` of the
+    parameter is element `offset + g·strides[0] + (n − at)·strides[1] +
+    k·strides[2]` of the tensor (row-major). `rows = 0` means all rows of the
+    parameter, empty `strides` the plain row-major order of `[rows, K]`.
+    Concatenation is several sources; slices, transposes and interleaved
+    halves are strides.
+  }];
+  let parameters = (ins "::mlir::StringAttr":$pattern,
+                        ArrayRefParameter<"int64_t">:$shape,
+                        DefaultValuedParameter<"int64_t", "0">:$at,
+                        DefaultValuedParameter<"int64_t", "0">:$rows,
+                        DefaultValuedParameter<"int64_t", "0">:$offset,
+                        OptionalArrayRefParameter<"int64_t">:$strides);
+  let assemblyFormat = [{
+    `<` $pattern `,` `[` $shape `]` (`,` `at` `=` $at^)? (`,` `rows` `=` $rows^)?
+    (`,` `offset` `=` $offset^)? (`,` `strides` `=` `[` $strides^ `]`)? `>`
+  }];
+}
+def Nn_SourceArray : TypedArrayAttrBase<Nn_SourceAttr, "checkpoint sources">;
+
+#endif

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "dialect/nn/NnDialect.h"
+
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace mlir::nn;
+
+#include "dialect/nn/Nndialect.cpp.inc"
+#include "dialect/nn/Nnenum.cpp.inc"
+#define GET_TYPEDEF_CLASSES
+#include "dialect/nn/Nntypedef.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialect/nn/Nnattrdef.cpp.inc"
+
+void NnDialect::initialize() {
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "dialect/nn/Nntypedef.cpp.inc"
+      >();
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialect/nn/Nnattrdef.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialect/nn/NnOps.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialect/nn/NnStructureOps.cpp.inc"
+      >();
+}
+
+FailureOr<RankedTensorType> nn::lookupParam(Operation *user, SymbolTableCollection &symbols, FlatSymbolRefAttr name) {
+  auto param = symbols.lookupNearestSymbolFrom<ParamOp>(user, name);
+  if (!param)
+    return user->emitOpError("expects ") << name << " to name an nn.param";
+  return param.getTensorType();
+}
