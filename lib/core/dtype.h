@@ -56,7 +56,8 @@ std::optional<DType> DTypeFromSafetensors(std::string_view name);
 bool IsFloat(DType dtype);
 
 // The number of elements of |shape|, or nothing if a dimension is negative or
-// the product does not fit 63 bits. An empty shape has one element.
+// the product of those that are not zero does not fit 63 bits. An empty shape
+// has one element.
 std::optional<int64_t> ElementCount(std::span<const int64_t> shape);
 
 // Bytes of |shape| in |dtype|, or nothing as in ElementCount.

@@ -122,6 +122,10 @@ std::string Escaped(std::string_view text);
 // 'text' in quotes, escaped, and shortened in the middle to |max_bytes|.
 std::string Quoted(std::string_view text, size_t max_bytes = 80);
 
+// |path| for the start of a message: escaped, and if longer than 100 bytes only
+// its end, after "...".
+std::string ShownPath(std::string_view path);
+
 // |status| with "context: " put before its message; its code is kept.
 absl::Status WithContext(const absl::Status &status, std::string_view context);
 

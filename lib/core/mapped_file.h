@@ -63,6 +63,8 @@ public:
   const FileIdentity &identity() const { return identity_; }
   const std::string &path() const { return path_; }
 
+  // The whole file; J105, with nothing read, if it is larger than |limit|.
+  absl::StatusOr<std::string> ReadText(uint64_t limit) const;
   // Reads exactly |out.size()| bytes at |offset|; F106 if there are fewer.
   absl::Status ReadAt(uint64_t offset, std::span<std::byte> out) const;
 
