@@ -206,7 +206,7 @@ def Moe_YieldOp : Moe_Op<"yield", [Pure, Terminator, ReturnLike]> {
   let summary = "ends the body of experts";
   let arguments = (ins Variadic<AnyType>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
-  let builders = [OpBuilder<(ins), [{}]>];
+  let builders = [OpBuilder<(ins), [{ (void)$_builder; }]>];
 }
 
 def Moe_CombineOp : Moe_CoreOp<"combine", [Pure]> {

@@ -101,8 +101,8 @@ def Nn_SourceAttr : AttrDef<Nn_Dialect, "Source"> {
                         DefaultValuedParameter<"int64_t", "0">:$offset,
                         OptionalArrayRefParameter<"int64_t">:$strides);
   let assemblyFormat = [{
-    `<` $pattern `,` `[` $shape `]` (`,` `at` `=` $at^)? (`,` `rows` `=` $rows^)?
-    (`,` `offset` `=` $offset^)? (`,` `strides` `=` `[` $strides^ `]`)? `>`
+    `<` $pattern `,` `[` $shape `]` (`at` $at^)? (`rows` $rows^)?
+    (`offset` $offset^)? (`strides` `[` $strides^ `]`)? `>`
   }];
 }
 def Nn_SourceArray : TypedArrayAttrBase<Nn_SourceAttr, "checkpoint sources">;

@@ -124,7 +124,7 @@ def Nn_YieldOp : Nn_Op<"yield", [Pure, Terminator, ReturnLike]> {
   let summary = "ends a layers loop or the body of sugar";
   let arguments = (ins Variadic<AnyType>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
-  let builders = [OpBuilder<(ins), [{}]>];
+  let builders = [OpBuilder<(ins), [{ (void)$_builder; }]>];
 }
 
 //===----------------------------------------------------------------------===//

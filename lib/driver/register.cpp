@@ -2,6 +2,9 @@
 #include "lib/driver/register.h"
 
 #include "dialect/moe/MoeDialect.h"
+#include "lib/driver/pipelines.h"
+#include "passes/entry/Passes.h"
+#include "passes/fuse/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
@@ -20,4 +23,7 @@ void mlir::moe::registerEverything(DialectRegistry &registry) {
                   gpu::GPUDialect, LLVM::LLVMDialect, math::MathDialect, NVVM::NVVMDialect, scf::SCFDialect,
                   tensor::TensorDialect, vector::VectorDialect>();
   registerTransformsPasses();
+  entry::registerMoePasses();
+  fuse::registerMoePasses();
+  registerPipelines();
 }

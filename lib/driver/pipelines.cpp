@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "lib/driver/pipelines.h"
+
+#include "passes/entry/Passes.h"
+#include "passes/fuse/Passes.h"
+
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+void moe::addToModel(OpPassManager &pm, const PipelineOptions &options) {
+  if (!options.compute.empty()) {
+    entry::SetComputeOptions compute;
+    compute.dtype = options.compute;
+    pm.addPass(entry::createSetCompute(compute));
+  }
+  pm.addPass(entry::createVerifyModel());
+}
+
+void moe::addToStep(OpPassManager &pm, const PipelineOptions &options) {
+  addToModel(pm, options);
+  pm.addPass(entry::createExpandSugar());
+  entry::DeriveEntriesOptions derive;
+  for (const std::string &name : options.entries)
+    derive.entries.push_back(name);
+  pm.addPass(entry::createDeriveEntries(derive));
+  pm.addPass(entry::createInlineRouters());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(entry::createVerifyStep());
+}
+
+void moe::addToLocal(OpPassManager &pm, const PipelineOptions &options) { addToStep(pm, options); }
+
+void moe::addToFused(OpPassManager &pm, const PipelineOptions &options) {
+  addToLocal(pm, options);
+  pm.addPass(fuse::createDistributeExperts());
+  pm.addPass(fuse::createGatherDispatch());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(fuse::createVerifyFused());
+}
+
+namespace {
+struct Flags : PassPipelineOptions<Flags> {
+  Option<std::string> compute{*this, "compute", llvm::cl::desc("f32 or bf16 (default: as the model says)")};
+  ListOption<std::string> entries{*this, "entries", llvm::cl::desc("score, prefill, decode")};
+  PipelineOptions get() const { return {compute, {entries.begin(), entries.end()}}; }
+};
+} // namespace
+
+void moe::registerPipelines() {
+  PassPipelineRegistration<Flags>("moe-to-model", "checks a model", [](OpPassManager &pm, const Flags &f) { addToModel(pm, f.get()); });
+  PassPipelineRegistration<Flags>("moe-to-step", "model to entries of core operations", [](OpPassManager &pm, const Flags &f) { addToStep(pm, f.get()); });
+  PassPipelineRegistration<Flags>("moe-to-local", "to what one rank runs", [](OpPassManager &pm, const Flags &f) { addToLocal(pm, f.get()); });
+  PassPipelineRegistration<Flags>("moe-to-fused", "to few structured operations", [](OpPassManager &pm, const Flags &f) { addToFused(pm, f.get()); });
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Expands the sugar of the model phase:
+//   %y = moe.layer %x router(@r, [@gate]) experts(8, …, [@up, @down]) body {…}
+// becomes
+//   %plan, %w = moe.route @r(%x, %gate)
+//   %rows = moe.dispatch %x, %plan
+//   %out = moe.experts %rows, %plan params(%up, %down) {…}
+//   %y = moe.combine %out, %plan, %w
+#include "passes/entry/Passes.h"
+
+#include "mlir/IR/IRMapping.h"
+
+namespace mlir::moe::entry {
+#define GEN_PASS_DEF_EXPANDSUGAR
+#include "passes/entry/Passes.h.inc"
+} // namespace mlir::moe::entry
+
+using namespace mlir;
+using namespace mlir::moe;
+
+Value entry::getParam(OpBuilder &builder, Operation *user, FlatSymbolRefAttr name, Value layer) {
+  auto param = SymbolTable::lookupNearestSymbolFrom<nn::ParamOp>(user, name);
+  return nn::ParamGetOp::create(builder, user->getLoc(), param.getTensorType(), name, param.getLayers() ? layer : Value());
+}
+
+static Value expandMlp(OpBuilder &b, nn::MlpOp op) {
+  Location loc = op.getLoc();
+  auto get = [&](FlatSymbolRefAttr name) { return name ? entry::getParam(b, op, name, op.getLayer()) : Value(); };
+  Value n = nn::RmsNormOp::create(b, loc, op.getX(), get(op.getNormAttr()), op.getEpsAttr());
+  Value h = nn::LinearOp::create(b, loc, n, get(op.getGateUpAttr()), get(op.getGateUpBiasAttr()));
+  Value g = nn::GluOp::create(b, loc, h, op.getAct());
+  Value d = nn::LinearOp::create(b, loc, g, get(op.getDownAttr()), get(op.getDownBiasAttr()));
+  return arith::AddFOp::create(b, loc, op.getX(), d);
+}
+
+static Value toF32(OpBuilder &b, Location loc, Value x) {
+  auto type = cast<RankedTensorType>(x.getType());
+  if (type.getElementType().isF32())
+    return x;
+  return arith::ExtFOp::create(b, loc, type.clone(b.getF32Type()), x);
+}
+
+static Value expandHead(OpBuilder &b, nn::HeadOp op) {
+  Location loc = op.getLoc();
+  Value n = nn::RmsNormOp::create(b, loc, op.getX(), entry::getParam(b, op, op.getNormAttr(), {}), op.getEpsAttr());
+  Value logits = nn::LinearOp::create(b, loc, n, entry::getParam(b, op, op.getWeightAttr(), {}), Value());
+  return toF32(b, loc, logits);
+}
+
+static FailureOr<Value> expandLayer(OpBuilder &b, moe::LayerOp op) {
+  Location loc = op.getLoc();
+  auto gather = [&](ArrayAttr names) {
+    SmallVector<Value> values;
+    for (auto name : names.getAsRange<FlatSymbolRefAttr>())
+      values.push_back(entry::getParam(b, op, name, op.getLayer()));
+    return values;
+  };
+  Value x = op.getX();
+  auto router = SymbolTable::lookupNearestSymbolFrom<RouterOp>(op, op.getRouterAttr());
+  auto plan = cast<PlanType>(router.getResultTypes()[0]);
+  if (plan.getExperts() != int64_t(op.getExperts()))
+    return op.emitOpError("expects ") << op.getRouterAttr() << " to route to " << op.getExperts() << " experts, got " << plan.getExperts();
+  auto weights = RankedTensorType::get({cast<RankedTensorType>(x.getType()).getDimSize(0), plan.getK()}, b.getF32Type());
+  auto route = RouteOp::create(b, loc, plan, weights, op.getRouterAttr(), toF32(b, loc, x), gather(op.getRouterParams()));
+  Value rows = DispatchOp::create(b, loc, x, route.getPlan());
+  auto experts = ExpertsOp::create(b, loc, op.getY().getType(), rows, route.getPlan(), gather(op.getExpertParams()));
+  experts.getBody().takeBody(op.getBody());
+  b.setInsertionPointAfter(experts);
+  Value y = CombineOp::create(b, loc, experts.getY(), route.getPlan(), route.getWeights());
+  if (op.getShared().empty())
+    return y;
+  IRMapping map;
+  SmallVector<Value> args{x};
+  llvm::append_range(args, gather(op.getSharedParams()));
+  Block &block = op.getShared().front();
+  if (block.getNumArguments() != args.size())
+    return op.emitOpError("expects a shared body of ") << args.size() << " arguments, got " << block.getNumArguments();
+  map.map(block.getArguments(), args);
+  for (Operation &inner : block.without_terminator())
+    b.clone(inner, map);
+  Value shared = map.lookupOrDefault(block.getTerminator()->getOperand(0));
+  return Value(arith::AddFOp::create(b, loc, y, shared));
+}
+
+namespace {
+struct ExpandSugar : entry::impl::ExpandSugarBase<ExpandSugar> {
+  void runOnOperation() override {
+    SmallVector<Operation *> sugar;
+    getOperation().walk([&](Operation *op) {
+      if (isa<nn::AttentionOp, nn::LatentAttentionOp, nn::MlpOp, nn::HeadOp, moe::LayerOp>(op))
+        sugar.push_back(op);
+    });
+    for (Operation *op : sugar) {
+      OpBuilder b(op);
+      FailureOr<Value> value = failure();
+      if (auto attention = dyn_cast<nn::AttentionOp>(op))
+        value = entry::expandAttention(b, attention);
+      else if (auto latent = dyn_cast<nn::LatentAttentionOp>(op))
+        value = entry::expandLatentAttention(b, latent);
+      else if (auto mlp = dyn_cast<nn::MlpOp>(op))
+        value = expandMlp(b, mlp);
+      else if (auto head = dyn_cast<nn::HeadOp>(op))
+        value = expandHead(b, head);
+      else
+        value = expandLayer(b, cast<moe::LayerOp>(op));
+      if (failed(value))
+        return signalPassFailure();
+      op->getResult(0).replaceAllUsesWith(*value);
+      op->erase();
+    }
+  }
+};
+} // namespace

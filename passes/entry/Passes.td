@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Model phase to step phase.
+#ifndef MOE_PASSES_ENTRY_PASSES_TD
+#define MOE_PASSES_ENTRY_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def SetCompute : Pass<"moe-set-compute", "::mlir::ModuleOp"> {
+  let summary = "sets the element type of activations";
+  let description = [{
+    Activations of the model become f32 or bf16, from the embedding on; routing
+    weights, rotary tables and logits stay f32, parameters stay as stored.
+  }];
+  let options = [Option<"dtype", "dtype", "std::string", "\"f32\"", "f32 or bf16">];
+}
+
+def ExpandSugar : Pass<"moe-expand-sugar", "::mlir::ModuleOp"> {
+  let summary = "expands layers, attention, MLP and head into core operations";
+}
+
+def DeriveEntries : Pass<"moe-derive-entries", "::mlir::ModuleOp"> {
+  let summary = "makes the entries of a program from its model";
+  let description = [{
+    `score`: logits of all tokens and the routing of all layers. `prefill` and
+    `decode`: attention reads and writes the paged cache, and only the last
+    token of each sequence reaches the head. The model itself goes.
+  }];
+  let options = [ListOption<"entries", "entries", "std::string", "score, prefill, decode (default: all three)">];
+}
+
+def InlineRouters : Pass<"moe-inline-routers", "::mlir::ModuleOp"> {
+  let summary = "replaces applications of routers by their bodies";
+  let description = [{
+    Dynamic dimensions of a router take the sizes of the operands.
+  }];
+}
+
+def VerifyModel : Pass<"verify-model", "::mlir::ModuleOp"> {
+  let summary = "closes the model phase: one model, forward operations alone";
+}
+
+def VerifyStep : Pass<"verify-step", "::mlir::ModuleOp"> {
+  let summary = "closes the step phase: entries of core operations, no sugar";
+}
+
+#endif

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Sets the element type of activations, following values from the embedding:
+//   %x = nn.embedding … -> tensor<?x128xbf16>   becomes   … -> tensor<?x128xf32>
+#include "passes/entry/Passes.h"
+
+namespace mlir::moe::entry {
+#define GEN_PASS_DEF_SETCOMPUTE
+#include "passes/entry/Passes.h.inc"
+} // namespace mlir::moe::entry
+
+using namespace mlir;
+using namespace mlir::moe;
+
+static void setElement(Value value, Type element) {
+  if (auto type = dyn_cast<RankedTensorType>(value.getType()))
+    if (isa<FloatType>(type.getElementType()))
+      value.setType(type.clone(element));
+}
+
+static Type elementOf(Value value) { return cast<RankedTensorType>(value.getType()).getElementType(); }
+
+static LogicalResult propagate(Block &block, Type element);
+
+/// Retypes the results of |op| from its retyped operands.
+static LogicalResult retype(Operation &op, Type element) {
+  if (isa<nn::EmbeddingOp>(op)) {
+    setElement(op.getResult(0), element);
+  } else if (auto loop = dyn_cast<nn::LayersOp>(op)) {
+    for (auto [init, arg, result] : llvm::zip(loop.getInits(), loop.getBody().getArguments().drop_front(), loop.getCarried())) {
+      arg.setType(init.getType());
+      result.setType(init.getType());
+    }
+    return propagate(loop.getBody().front(), element);
+  } else if (auto layer = dyn_cast<moe::LayerOp>(op)) {
+    for (Region *region : {&layer.getBody(), &layer.getShared()}) {
+      if (region->empty())
+        continue;
+      setElement(region->getArgument(0), elementOf(layer.getX()));
+      if (failed(propagate(region->front(), element)))
+        return failure();
+    }
+    setElement(layer.getY(), elementOf(layer.getX()));
+  } else if (isa<nn::HeadOp, nn::ParamGetOp>(op)) {
+    return success();
+  } else if (auto infer = dyn_cast<InferTypeOpInterface>(op)) {
+    SmallVector<Type> types;
+    if (failed(infer.inferReturnTypes(op.getContext(), op.getLoc(), op.getOperands(), op.getAttrDictionary(), op.getPropertiesStorage(),
+                                      op.getRegions(), types)))
+      return failure();
+    for (auto [result, type] : llvm::zip(op.getResults(), types))
+      result.setType(type);
+  } else if (op.getNumOperands() && op.getNumResults() == 1 && isa<RankedTensorType>(op.getOperand(0).getType()) &&
+             isa<FloatType>(elementOf(op.getOperand(0))) && !isa<arith::ExtFOp, arith::TruncFOp>(op)) {
+    setElement(op.getResult(0), elementOf(op.getOperand(0)));
+  }
+  return success();
+}
+
+static LogicalResult propagate(Block &block, Type element) {
+  for (Operation &op : llvm::make_early_inc_range(block)) {
+    if (isa<arith::ExtFOp, arith::TruncFOp>(op) && op.getOperand(0).getType() == op.getResult(0).getType()) {
+      op.getResult(0).replaceAllUsesWith(op.getOperand(0));
+      op.erase();
+      continue;
+    }
+    if (failed(retype(op, element)))
+      return failure();
+  }
+  return success();
+}
+
+namespace {
+struct SetCompute : entry::impl::SetComputeBase<SetCompute> {
+  using SetComputeBase::SetComputeBase;
+  void runOnOperation() override {
+    Builder b(&getContext());
+    if (dtype != "f32" && dtype != "bf16") {
+      getOperation().emitError("expects dtype f32 or bf16, got ") << dtype;
+      return signalPassFailure();
+    }
+    Type element = dtype == "bf16" ? Type(b.getBF16Type()) : b.getF32Type();
+    for (auto model : getOperation().getOps<nn::ModelOp>())
+      if (failed(propagate(model.getBody().front(), element)))
+        return signalPassFailure();
+  }
+};
+} // namespace

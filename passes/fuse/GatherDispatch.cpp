@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Reads token rows where they are used:
+//   %rows = moe.dispatch %x, %plan
+//   %y = moe.grouped_matmul %rows, %plan, %w
+// becomes
+//   %y = moe.grouped_matmul gather %x, %plan, %w
+#include "passes/fuse/Passes.h"
+
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/IR/Remarks.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+namespace mlir::moe::fuse {
+#define GEN_PASS_DEF_GATHERDISPATCH
+#include "passes/fuse/Passes.h.inc"
+} // namespace mlir::moe::fuse
+
+using namespace mlir;
+using namespace mlir::moe;
+
+namespace {
+struct FoldDispatch : OpRewritePattern<GroupedMatmulOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(GroupedMatmulOp op, PatternRewriter &rewriter) const override {
+    auto dispatch = op.getX().getDefiningOp<DispatchOp>();
+    if (op.getGather() || !dispatch || dispatch.getPlan() != op.getPlan())
+      return failure();
+    rewriter.modifyOpInPlace(op, [&] {
+      op.getXMutable().assign(dispatch.getX());
+      op.setGather(true);
+    });
+    remark::passed(op.getLoc(), remark::RemarkOpts::name("GatherDispatch")) << "rows are read through the plan";
+    return success();
+  }
+};
+
+struct GatherDispatch : fuse::impl::GatherDispatchBase<GatherDispatch> {
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    patterns.add<FoldDispatch>(&getContext());
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
+  }
+};
+} // namespace

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Local phase to fused phase.
+#ifndef MOE_PASSES_FUSE_PASSES_TD
+#define MOE_PASSES_FUSE_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def DistributeExperts : Pass<"moe-distribute-experts", "::mlir::ModuleOp"> {
+  let summary = "runs the bodies of all experts as grouped operations";
+  let description = [{
+    Products with a parameter of the expert become `moe.grouped_matmul`, its
+    vectors `moe.grouped_broadcast`; row-wise operations of rows alone stay as
+    they are, on the rows of all experts.
+  }];
+}
+
+def GatherDispatch : Pass<"moe-gather-dispatch", "::mlir::ModuleOp"> {
+  let summary = "reads token rows in the grouped product instead of copying them";
+}
+
+def VerifyFused : Pass<"verify-fused", "::mlir::ModuleOp"> {
+  let summary = "closes the fused phase: no body of experts remains";
+}
+
+#endif
