@@ -8,14 +8,6 @@
 namespace moe::reference {
 namespace {
 
-template <typename T>
-Plan SelectAndPlan(const Node<T>* scores, int64_t k) {
-  std::vector<int32_t> idx(scores->rows * k);
-  Select<T>(scores->value.data(), nullptr, scores->rows, scores->width, k,
-            idx.data());
-  return MakePlan(idx.data(), scores->rows, scores->width, k);
-}
-
 // Where the key part of kv_b_proj [heads * (dn + dv), latent] lies, transposed
 // per head: [heads * latent, dn].
 std::vector<int64_t> KeyPart(int64_t heads, int64_t dn, int64_t dv,
@@ -56,6 +48,7 @@ struct OracleModel<T>::Step {
   Pass& pass;
   const Pack& pack;
   PagedCache<T>* cache;
+  const Choices* forced;
   std::vector<T> rope_table;
 };
 
@@ -165,6 +158,17 @@ Node<T>* OracleModel<T>::Mlp(Step& s, Var x, const std::string& prefix) const {
 }
 
 template <typename T>
+Plan OracleModel<T>::Choose(Step& s, Var scores) const {
+  const int64_t k = folder_.Int("num_experts_per_tok");
+  std::vector<int32_t> idx(scores->rows * k);
+  Select<T>(scores->value.data(), nullptr, scores->rows, scores->width, k,
+            idx.data());
+  if (s.forced != nullptr) idx = s.forced->at(s.pass.choices.size());
+  s.pass.choices.push_back(idx);
+  return MakePlan(idx.data(), scores->rows, scores->width, k);
+}
+
+template <typename T>
 Node<T>* OracleModel<T>::Experts(Step& s, Var x, Var weights, const Plan& plan,
                                  const std::string& prefix) const {
   Tape<T>& tape = s.pass.tape;
@@ -189,7 +193,7 @@ Node<T>* OracleModel<T>::MixtralMoe(Step& s, Var x,
                                     const std::string& prefix) const {
   Tape<T>& tape = s.pass.tape;
   Var p = tape.Softmax(tape.Linear(x, Param(s, prefix + "gate.weight"), true));
-  const Plan plan = SelectAndPlan(p, folder_.Int("num_experts_per_tok"));
+  const Plan plan = Choose(s, p);
   Var w = tape.Normalise(tape.Pick(p, plan));
   return Experts(s, x, w, plan, prefix);
 }
@@ -202,7 +206,7 @@ Node<T>* OracleModel<T>::DeepseekMoe(Step& s, Var x,
   if (folder_.Text("topk_method", "greedy") == "group_limited_greedy")
     p = tape.GroupMask(p, folder_.Int("n_group"), folder_.Int("topk_group"),
                        T(0));
-  const Plan plan = SelectAndPlan(p, folder_.Int("num_experts_per_tok"));
+  const Plan plan = Choose(s, p);
   Var w =
       tape.Scale(tape.Pick(p, plan),
                  static_cast<T>(folder_.Number("routed_scaling_factor", 1)));
@@ -212,10 +216,11 @@ Node<T>* OracleModel<T>::DeepseekMoe(Step& s, Var x,
 
 template <typename T>
 std::unique_ptr<typename OracleModel<T>::Pass> OracleModel<T>::Run(
-    const Pack& pack, PagedCache<T>* cache) const {
+    const Pack& pack, PagedCache<T>* cache, const Choices* forced) const {
   auto pass = std::make_unique<Pass>(rounding_);
   Tape<T>& tape = pass->tape;
-  Step s{*pass, pack, cache, std::vector<T>(pack.tokens() * rope_dims_)};
+  Step s{*pass, pack, cache, forced,
+         std::vector<T>(pack.tokens() * rope_dims_)};
   RopeTable(pack.positions.data(), pack.tokens(), rope_.inv_freq.data(),
             rope_dims_, static_cast<T>(rope_.table_scale), s.rope_table.data());
   Var x = tape.Embedding(pack.ids, Param(s, "model.embed_tokens.weight"));

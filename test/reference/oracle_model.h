@@ -28,11 +28,16 @@ class OracleModel {
  public:
   using Var = Node<T>*;
 
-  // One run: the parameters that it read, by checkpoint name, and the logits.
+  // Selected experts [tokens, top_k] of each MoE layer.
+  using Choices = std::vector<std::vector<int32_t>>;
+
+  // One run: the parameters that it read, by checkpoint name, its choices, and
+  // the logits.
   struct Pass {
     explicit Pass(Rounding rounding) : tape(rounding) {}
     Tape<T> tape;
     std::map<std::string, Var> params;
+    Choices choices;
     Var logits = nullptr;
   };
 
@@ -40,8 +45,10 @@ class OracleModel {
   OracleModel(const OracleFolder& folder, Rounding rounding);
 
   // Logits of every token, or of the last token of each sequence where a cache
-  // is given; the pack's keys and values are then appended to the cache.
-  std::unique_ptr<Pass> Run(const Pack& pack, PagedCache<T>* cache) const;
+  // is given; the pack's keys and values are then appended to the cache. Takes
+  // `forced` instead of its own choices, if given.
+  std::unique_ptr<Pass> Run(const Pack& pack, PagedCache<T>* cache,
+                            const Choices* forced = nullptr) const;
 
   // An empty cache for `slots` sequences of up to `tokens` tokens.
   PagedCache<T> MakeCache(int64_t slots, int64_t tokens,
@@ -56,6 +63,7 @@ class OracleModel {
   Var Mixer(Step& s, Var x, int64_t layer) const;
   Var LatentMixer(Step& s, Var x, int64_t layer) const;
   Var Mlp(Step& s, Var x, const std::string& prefix) const;
+  Plan Choose(Step& s, Var scores) const;
   Var Experts(Step& s, Var x, Var weights, const Plan& plan,
               const std::string& prefix) const;
   Var MixtralMoe(Step& s, Var x, const std::string& prefix) const;
