@@ -195,6 +195,16 @@ std::string Escaped(std::string_view text) {
   return out;
 }
 
+bool IsUtf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const size_t length = Decode(text, i).length;
+    if (length == 0)
+      return false;
+    i += length;
+  }
+  return true;
+}
+
 std::string Quoted(std::string_view text, size_t max_bytes) {
   // More than this cannot survive the shortening: do not copy a huge name.
   std::string safe =

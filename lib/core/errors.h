@@ -119,6 +119,9 @@ absl::Status Error(Code code, const Parts &...parts) {
 // \u{NNNN}. The rest stays as it is.
 std::string Escaped(std::string_view text);
 
+// True if all of |text| is well-formed UTF-8.
+bool IsUtf8(std::string_view text);
+
 // 'text' in quotes, escaped, and shortened in the middle to |max_bytes|.
 std::string Quoted(std::string_view text, size_t max_bytes = 80);
 

@@ -121,7 +121,8 @@ public:
   // Writes |path| atomically (atomic_file.h). Tensors are laid out by falling
   // dtype size, then in the order added, with the first byte 64-byte aligned
   // and so every tensor aligned to its dtype. I002 if a name is used twice or
-  // the bytes do not fit dtype and shape; nothing is written then.
+  // not allowed, or the bytes do not fit dtype and shape; nothing is written
+  // then.
   absl::Status Write(const std::string &path) const;
 
 private:
@@ -135,6 +136,12 @@ private:
   std::vector<Item> items_;
   std::map<std::string, std::string> metadata_;
 };
+
+// True for 1 to 1024 bytes of UTF-8 without control characters: what the reader
+// accepts and the writer writes.
+bool IsTensorName(std::string_view name);
+// Most dimensions that the reader accepts and the writer writes.
+inline constexpr size_t kTensorRankLimit = 16;
 
 // The bytes of a contiguous container of trivially copyable elements.
 template <typename Container>
