@@ -49,7 +49,7 @@ TYPED_TEST(Matmul, LinearEqualsLoops) {
         std::vector<double> want;
         for (int64_t t = 0; t < s.tokens; ++t)
           for (int64_t j = 0; j < s.n; ++j)
-            want.push_back(Naive(&xd[t * s.k], &wd[j * s.k], s.k,
+            want.push_back(Naive(xd.data() + t * s.k, wd.data() + j * s.k, s.k,
                                  with_bias ? bias[j] : 0));
         Report("linear " + std::to_string(s.tokens) + "x" +
                    std::to_string(s.n) + "x" + std::to_string(s.k),
@@ -136,8 +136,8 @@ TYPED_TEST(Matmul, HeadLinearEqualsLoops) {
   for (int64_t t = 0; t < tokens; ++t)
     for (int64_t h = 0; h < heads; ++h)
       for (int64_t j = 0; j < n; ++j)
-        want.push_back(
-            Naive(&xd[(t * heads + h) * k], &wd[(h * n + j) * k], k, 0));
+        want.push_back(Naive(xd.data() + (t * heads + h) * k,
+                             wd.data() + (h * n + j) * k, k, 0));
   Report("head_linear", CompareOp(y, want, k));
 }
 
@@ -172,8 +172,9 @@ TYPED_TEST(Matmul, GroupedEqualsLoops) {
       for (int64_t e = 0; e < experts; ++e)
         for (int64_t r = offsets[e]; r < offsets[e + 1]; ++r)
           for (int64_t j = 0; j < n; ++j)
-            want[r * n + j] = Naive(&xd[source[r] * k], &wd[(e * n + j) * k], k,
-                                    bias[e * n + j]);
+            want[r * n + j] =
+                Naive(xd.data() + source[r] * k, wd.data() + (e * n + j) * k, k,
+                      bias[e * n + j]);
       Report("grouped_matmul " + std::to_string(rows) + " rows",
              CompareOp(y, want, k));
     }
@@ -194,8 +195,8 @@ TEST(MatmulOrder, RowsAreIndependent) {
                          n, k, order, y.data());
     for (int64_t e = 0; e < experts; ++e)
       for (int64_t r = offsets[e]; r < offsets[e + 1]; ++r) {
-        Linear<float>(&x[r * k], &w[e * n * k], nullptr, 1, n, k, order,
-                      row.data());
+        Linear<float>(x.data() + r * k, w.data() + e * n * k, nullptr, 1, n, k,
+                      order, row.data());
         EXPECT_TRUE(std::equal(row.begin(), row.end(), y.begin() + r * n));
       }
   }

@@ -193,7 +193,7 @@ TEST_P(TinyModel, Bf16StaysNearF32) {
   std::ifstream file("models/data/tinyshakespeare.txt", std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   const int64_t from = meta_.at("heldout_from"), length = 128;
-  Rows rows(12);
+  Rows rows(8);
   for (size_t r = 0; r < rows.size(); ++r)
     for (int64_t i = 0; i < length; ++i)
       rows[r].push_back(static_cast<unsigned char>(
