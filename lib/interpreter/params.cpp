@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "lib/interpreter/params.h"
+
+#include "lib/core/dtype.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+template <typename T>
+FailureOr<Tensor<T>> TensorParams<T>::get(nn::ParamOp param,
+                                          std::optional<int64_t> layer,
+                                          Operation *user) {
+  Tensor<T> value = values.lookup(param.getSymName());
+  Element element = *elementOf(param.getTensorType());
+  if (!value.isFloat())
+    return user->emitOpError("expects numbers for @")
+           << param.getSymName() << ", got " << value.describe();
+  if (layer) {
+    auto range = *param.getLayers();
+    if (value.rank() == 0 || value.dim(0) != range[1] - range[0])
+      return user->emitOpError("expects @")
+             << param.getSymName() << " of " << range[1] - range[0]
+             << " layers, got " << value.describe();
+    value = value.rows(*layer - range[0], *layer - range[0] + 1, /*drop=*/true);
+  }
+  return value.converted(element);
+}
+
+/// |pattern| with the layer and the expert put in.
+static std::string nameOf(llvm::StringRef pattern, std::optional<int64_t> layer,
+                          int64_t group) {
+  std::string name;
+  while (!pattern.empty()) {
+    if (layer && pattern.consume_front("{i}"))
+      name += std::to_string(*layer);
+    else if (pattern.consume_front("{e}"))
+      name += std::to_string(group);
+    else {
+      name += pattern.front();
+      pattern = pattern.drop_front();
+    }
+  }
+  return name;
+}
+
+namespace {
+/// Where the rows of one source lie in its tensor.
+struct Layout {
+  int64_t at, rows, k;
+  int64_t offset, strideG, strideN, strideK;
+  int64_t last(int64_t groups) const {
+    return offset + (groups - 1) * strideG + (rows - 1) * strideN +
+           (k - 1) * strideK;
+  }
+};
+} // namespace
+
+static FailureOr<Layout> layoutOf(nn::ParamOp param, nn::SourceAttr source,
+                                  Operation *user) {
+  auto shape = param.getTensorType().getShape();
+  bool perExpert = source.getPattern().getValue().contains("{e}");
+  Layout layout;
+  layout.at = source.getAt();
+  layout.rows = source.getRows() ? source.getRows() : param.getRows();
+  layout.k = shape.size() == 1 ? 1 : shape.back();
+  layout.offset = source.getOffset();
+  layout.strideG = perExpert ? 0 : layout.rows * layout.k;
+  layout.strideN = layout.k;
+  layout.strideK = 1;
+  auto strides = source.getStrides();
+  if (strides.size() == 3) {
+    layout.strideG = strides[0];
+    layout.strideN = strides[1];
+    layout.strideK = strides[2];
+  } else if (!strides.empty()) {
+    return user->emitOpError("expects three strides in the sources of @")
+           << param.getSymName();
+  }
+  int64_t size = 1;
+  for (int64_t dim : source.getShape())
+    size *= dim;
+  if (layout.offset < 0 || layout.strideG < 0 || layout.strideN < 0 ||
+      layout.strideK < 0 ||
+      layout.last(perExpert ? 1 : param.getGroups()) >= size)
+    return user->emitOpError("expects the sources of @")
+           << param.getSymName() << " to lie within their tensors";
+  return layout;
+}
+
+template <typename T>
+FailureOr<Tensor<T>> CheckpointParams<T>::get(nn::ParamOp param,
+                                              std::optional<int64_t> layer,
+                                              Operation *user) {
+  auto [it, isNew] = kept.try_emplace({param, layer.value_or(-1)});
+  if (!isNew)
+    return it->second;
+  auto abandon = [&, where = it]() -> FailureOr<Tensor<T>> {
+    kept.erase(where);
+    return failure();
+  };
+  auto type = param.getTensorType();
+  int64_t groups = param.getGroups(), rows = param.getRows();
+  std::vector<T> values(type.getNumElements());
+  for (auto source : param.getSources().template getAsRange<nn::SourceAttr>()) {
+    auto layout = layoutOf(param, source, user);
+    if (failed(layout))
+      return abandon();
+    bool perExpert = source.getPattern().getValue().contains("{e}");
+    for (int64_t g = 0; g < groups; ++g) {
+      auto found = checkpoint.Get(nameOf(source.getPattern(), layer, g));
+      if (!found.ok()) {
+        user->emitOpError("cannot read @")
+            << param.getSymName() << ": "
+            << std::string(found.status().message());
+        return abandon();
+      }
+      const ::moe::Tensor &stored = **found;
+      if (llvm::ArrayRef<int64_t>(stored.shape) != source.getShape() ||
+          !::moe::IsFloat(stored.dtype) || !stored.data) {
+        user->emitOpError("expects ")
+            << stored.name
+            << " to hold numbers in the shape that the source of @"
+            << param.getSymName() << " names";
+        return abandon();
+      }
+      int64_t base = layout->offset + (perExpert ? 0 : g * layout->strideG),
+              width = ::moe::DTypeSize(stored.dtype);
+      T *target = values.data() + (g * rows + layout->at) * layout->k;
+      for (int64_t n = 0; n < layout->rows; ++n) {
+        for (int64_t k = 0; k < layout->k; ++k) {
+          const std::byte *element =
+              stored.data +
+              (base + n * layout->strideN + k * layout->strideK) * width;
+          if constexpr (std::is_same_v<T, float>)
+            *target++ = ::moe::LoadFloat(stored.dtype, element);
+          else
+            *target++ = ::moe::LoadDouble(stored.dtype, element);
+        }
+      }
+    }
+  }
+  it->second =
+      Tensor<T>::floats(*elementOf(type), type.getShape(), std::move(values));
+  return it->second;
+}
+
+template <typename T> bool ParamChain<T>::knows(nn::ParamOp param) const {
+  return llvm::any_of(providers, [&](ParamProvider<T> *provider) {
+    return provider->knows(param);
+  });
+}
+
+template <typename T>
+FailureOr<Tensor<T>> ParamChain<T>::get(nn::ParamOp param,
+                                        std::optional<int64_t> layer,
+                                        Operation *user) {
+  for (ParamProvider<T> *provider : providers)
+    if (provider->knows(param))
+      return provider->get(param, layer, user);
+  return user->emitOpError("has no value for @") << param.getSymName();
+}
+
+namespace mlir::moe {
+template class TensorParams<float>;
+template class TensorParams<double>;
+template class CheckpointParams<float>;
+template class CheckpointParams<double>;
+template class ParamChain<float>;
+template class ParamChain<double>;
+} // namespace mlir::moe
