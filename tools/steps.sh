@@ -53,11 +53,13 @@ quietly() {
   mkdir -p "$(dirname "$log")"
   "$@" >"$log" 2>&1 &
   pid=$!
+  trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
   while kill -0 "$pid" 2>/dev/null; do
     sleep 0.2
     waited=$((waited + 1))
     if [ $((waited % 150)) -eq 0 ]; then say "  $(tail -n 1 "$log" | cut -c1-100)"; fi
   done
+  trap - INT TERM
   if ! wait "$pid"; then
     grep -A 25 -m 3 '^FAILED' "$log" >&2 || tail -n 40 "$log" >&2
     die 1 "this failed: $* (all output: $log)"
