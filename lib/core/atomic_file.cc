@@ -21,19 +21,18 @@
 namespace moe {
 namespace {
 
-std::string FolderOf(const std::string &path) {
+std::string FolderOf(const std::string& path) {
   const size_t slash = path.rfind('/');
-  if (slash == std::string::npos)
-    return ".";
+  if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-std::string NameOf(const std::string &path) {
+std::string NameOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? path : path.substr(slash + 1);
 }
 
-absl::Status CreateError(const std::string &path, std::string_view reason) {
+absl::Status CreateError(const std::string& path, std::string_view reason) {
   return Error(Code::F203, ShownPath(path), ": cannot be created: ", reason,
                ".");
 }
@@ -44,14 +43,13 @@ bool IsFull(int error) {
 
 uint64_t FreeBytes(int descriptor) {
   struct statvfs info;
-  if (::fstatvfs(descriptor, &info) != 0)
-    return 0;
+  if (::fstatvfs(descriptor, &info) != 0) return 0;
   return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
 }
 
 // A name in the same folder that nobody uses: short enough for the file system
 // and hidden, so that no pattern such as *.safetensors finds it.
-std::string TemporaryName(const std::string &target, int attempt) {
+std::string TemporaryName(const std::string& target, int attempt) {
   struct timespec now;
   ::clock_gettime(CLOCK_REALTIME, &now);
   return Joined(FolderOf(target), "/.", NameOf(target).substr(0, 180), ".",
@@ -59,9 +57,9 @@ std::string TemporaryName(const std::string &target, int attempt) {
                 static_cast<int64_t>(now.tv_nsec), ".", attempt, ".tmp");
 }
 
-} // namespace
+}  // namespace
 
-absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string &path,
+absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path,
                                               uint64_t expected_bytes) {
   AtomicFile file;
   file.path_ = file.target_ = path;
@@ -74,24 +72,20 @@ absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string &path,
   if (::lstat(path.c_str(), &info) == 0 && S_ISLNK(info.st_mode)) {
     std::unique_ptr<char, decltype(&std::free)> real(
         ::realpath(path.c_str(), nullptr), &std::free);
-    if (!real)
-      return CreateError(path, "it is a symbolic link to nothing");
+    if (!real) return CreateError(path, "it is a symbolic link to nothing");
     file.target_ = real.get();
   }
   mode_t mode = 0;
   // By the path as given: /dev/stdout leads to a pipe that has no real path.
   if (::stat(path.c_str(), &info) == 0) {
-    if (S_ISDIR(info.st_mode))
-      return CreateError(path, "it is a folder");
-    if (S_ISBLK(info.st_mode))
-      return CreateError(path, "it is a disk");
+    if (S_ISDIR(info.st_mode)) return CreateError(path, "it is a folder");
+    if (S_ISBLK(info.st_mode)) return CreateError(path, "it is a disk");
     file.direct_ = !S_ISREG(info.st_mode);
     mode = info.st_mode & 0777;
   }
   if (file.direct_) {
     file.descriptor_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
-    if (file.descriptor_ < 0)
-      return CreateError(path, std::strerror(errno));
+    if (file.descriptor_ < 0) return CreateError(path, std::strerror(errno));
     return file;
   }
 
@@ -109,11 +103,10 @@ absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string &path,
     if (errno == ENOENT || errno == ENOTDIR)
       return Error(Code::F204, ShownPath(path), ": its folder does not exist. ",
                    "Create it first.");
-    if (IsFull(errno))
-      return file.WriteError("create the file", errno);
+    if (IsFull(errno)) return file.WriteError("create the file", errno);
     return CreateError(path, std::strerror(errno));
   }
-  if (mode != 0) // replace the bytes, not the permissions
+  if (mode != 0)  // replace the bytes, not the permissions
     (void)::fchmod(file.descriptor_, mode);
   if (expected_bytes > 0 &&
       ::fallocate(file.descriptor_, FALLOC_FL_KEEP_SIZE, 0,
@@ -123,13 +116,16 @@ absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string &path,
   return file;
 }
 
-AtomicFile::AtomicFile(AtomicFile &&other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)), direct_(other.direct_),
-      written_(other.written_), expected_(other.expected_),
-      path_(std::move(other.path_)), target_(std::move(other.target_)),
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)),
+      direct_(other.direct_),
+      written_(other.written_),
+      expected_(other.expected_),
+      path_(std::move(other.path_)),
+      target_(std::move(other.target_)),
       temporary_(std::exchange(other.temporary_, {})) {}
 
-AtomicFile &AtomicFile::operator=(AtomicFile &&other) noexcept {
+AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
   std::swap(descriptor_, other.descriptor_);
   std::swap(direct_, other.direct_);
   std::swap(written_, other.written_);
@@ -143,13 +139,11 @@ AtomicFile &AtomicFile::operator=(AtomicFile &&other) noexcept {
 AtomicFile::~AtomicFile() { Discard(); }
 
 void AtomicFile::Discard() {
-  if (descriptor_ >= 0)
-    ::close(std::exchange(descriptor_, -1));
-  if (!temporary_.empty())
-    ::unlink(std::exchange(temporary_, {}).c_str());
+  if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
+  if (!temporary_.empty()) ::unlink(std::exchange(temporary_, {}).c_str());
 }
 
-absl::Status AtomicFile::WriteError(const char *action, int error) const {
+absl::Status AtomicFile::WriteError(const char* action, int error) const {
   const std::string path = ShownPath(path_);
   const std::string_view intact = direct_ ? "" : " Nothing was overwritten.";
   if (IsFull(error)) {
@@ -170,11 +164,10 @@ absl::Status AtomicFile::Write(std::span<const std::byte> bytes) {
     // Linux writes at most 2 GiB at a time in any case.
     const size_t part = std::min(bytes.size(), size_t{1} << 30);
     const ssize_t done = ::write(descriptor_, bytes.data(), part);
-    if (done < 0 && errno == EINTR)
-      continue;
+    if (done < 0 && errno == EINTR) continue;
     if (done < 0) {
       const int error = errno;
-      written_ += bytes.size(); // what was needed, for the message
+      written_ += bytes.size();  // what was needed, for the message
       return WriteError("write", error);
     }
     written_ += static_cast<uint64_t>(done);
@@ -190,12 +183,10 @@ absl::Status AtomicFile::Write(std::string_view text) {
 absl::Status AtomicFile::Commit() {
   if (descriptor_ < 0)
     return Error(Code::I002, "second commit of ", Quoted(path_));
-  if (!direct_ && ::fsync(descriptor_) != 0)
-    return WriteError("write", errno);
+  if (!direct_ && ::fsync(descriptor_) != 0) return WriteError("write", errno);
   if (::close(std::exchange(descriptor_, -1)) != 0 && errno != EINTR)
     return WriteError("write", errno);
-  if (direct_)
-    return absl::OkStatus();
+  if (direct_) return absl::OkStatus();
   if (::rename(temporary_.c_str(), target_.c_str()) != 0)
     return WriteError("rename the temporary file", errno);
   temporary_.clear();
@@ -204,7 +195,7 @@ absl::Status AtomicFile::Commit() {
   const int folder =
       ::open(FolderOf(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0)
-    return absl::OkStatus(); // a folder that may be written but not read
+    return absl::OkStatus();  // a folder that may be written but not read
   const bool lost = ::fsync(folder) != 0 && errno == EIO;
   ::close(folder);
   if (lost)
@@ -213,11 +204,11 @@ absl::Status AtomicFile::Commit() {
   return absl::OkStatus();
 }
 
-absl::Status WriteFileAtomically(const std::string &path,
+absl::Status WriteFileAtomically(const std::string& path,
                                  std::string_view text) {
   ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path, text.size()));
   RETURN_IF_ERROR(file.Write(text));
   return file.Commit();
 }
 
-} // namespace moe
+}  // namespace moe

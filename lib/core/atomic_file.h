@@ -29,13 +29,13 @@ namespace moe {
 
 // Movable; not thread-safe.
 class AtomicFile {
-public:
+ public:
   // |expected_bytes|, if not 0, is reserved on disk first, so that a disk that
   // is too small is noticed before anything is computed or written.
-  static absl::StatusOr<AtomicFile> Create(const std::string &path,
+  static absl::StatusOr<AtomicFile> Create(const std::string& path,
                                            uint64_t expected_bytes = 0);
-  AtomicFile(AtomicFile &&other) noexcept;
-  AtomicFile &operator=(AtomicFile &&other) noexcept;
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&& other) noexcept;
   ~AtomicFile();
 
   // Appends. After an error only destruction is useful.
@@ -46,24 +46,24 @@ public:
   // Makes the file visible under its path. At most once.
   absl::Status Commit();
 
-private:
+ private:
   AtomicFile() = default;
   void Discard();
-  absl::Status WriteError(const char *action, int error_number) const;
+  absl::Status WriteError(const char* action, int error_number) const;
 
   int descriptor_ = -1;
-  bool direct_ = false; // a device or pipe: no temporary file
+  bool direct_ = false;  // a device or pipe: no temporary file
   uint64_t written_ = 0;
   uint64_t expected_ = 0;
-  std::string path_;   // as given
-  std::string target_; // links resolved
+  std::string path_;    // as given
+  std::string target_;  // links resolved
   std::string temporary_;
 };
 
 // Create, Write, Commit.
-absl::Status WriteFileAtomically(const std::string &path,
+absl::Status WriteFileAtomically(const std::string& path,
                                  std::string_view text);
 
-} // namespace moe
+}  // namespace moe
 
-#endif // MOE_LIB_CORE_ATOMIC_FILE_H_
+#endif  // MOE_LIB_CORE_ATOMIC_FILE_H_

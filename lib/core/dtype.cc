@@ -28,13 +28,13 @@ constexpr Row kRows[kDTypeCount] = {
     {"bool", "BOOL", 1, false},
 };
 
-const Row &RowOf(DType dtype) { return kRows[static_cast<int>(dtype)]; }
+const Row& RowOf(DType dtype) { return kRows[static_cast<int>(dtype)]; }
 
 // A small binary floating-point format with subnormals.
 struct Format {
   int exponent_bits;
   int mantissa_bits;
-  bool has_infinity; // else: one NaN, all ones; its neighbours are finite
+  bool has_infinity;  // else: one NaN, all ones; its neighbours are finite
 };
 constexpr Format kF16 = {5, 10, true};
 constexpr Format kBF16 = {8, 7, true};
@@ -72,15 +72,12 @@ uint32_t Encode(Format f, double value) {
   const uint32_t nan =
       sign | (f.has_infinity ? ones | 1u << (f.mantissa_bits - 1) : all_ones);
   const uint32_t overflow = f.has_infinity ? sign | ones : nan;
-  if (std::isnan(value))
-    return nan;
-  if (std::isinf(value))
-    return overflow;
+  if (std::isnan(value)) return nan;
+  if (std::isinf(value)) return overflow;
   const double magnitude = std::fabs(value);
-  if (magnitude == 0)
-    return sign;
+  if (magnitude == 0) return sign;
   int exponent = 0;
-  std::frexp(magnitude, &exponent); // magnitude = [0.5, 1) * 2^exponent
+  std::frexp(magnitude, &exponent);  // magnitude = [0.5, 1) * 2^exponent
   // Both as the exponent of the leading bit; below the least, subnormal.
   const int least = 1 - BiasOf(f);
   int leading = exponent - 1 < least ? least : exponent - 1;
@@ -95,22 +92,24 @@ uint32_t Encode(Format f, double value) {
           ? count
           : (static_cast<uint64_t>(leading + BiasOf(f)) << f.mantissa_bits) +
                 (count - hidden);
-  if (bits >= (f.has_infinity ? ones : all_ones))
-    return overflow;
+  if (bits >= (f.has_infinity ? ones : all_ones)) return overflow;
   return sign | static_cast<uint32_t>(bits);
 }
 
-template <typename T> T Read(const void *source) {
+template <typename T>
+T Read(const void* source) {
   T value;
   std::memcpy(&value, source, sizeof value);
   return value;
 }
 
-template <typename T> void Put(void *target, T value) {
+template <typename T>
+void Put(void* target, T value) {
   std::memcpy(target, &value, sizeof value);
 }
 
-template <typename T> void PutInteger(void *target, double value) {
+template <typename T>
+void PutInteger(void* target, double value) {
   const double rounded = std::nearbyint(value);
   // Both ends are powers of two (or zero), so exact in a double.
   constexpr double kEnd =
@@ -126,7 +125,7 @@ template <typename T> void PutInteger(void *target, double value) {
     Put<T>(target, static_cast<T>(rounded));
 }
 
-} // namespace
+}  // namespace
 
 int64_t DTypeSize(DType dtype) { return RowOf(dtype).size; }
 std::string_view DTypeName(DType dtype) { return RowOf(dtype).name; }
@@ -137,15 +136,13 @@ bool IsFloat(DType dtype) { return RowOf(dtype).is_float; }
 
 std::optional<DType> DTypeFromName(std::string_view name) {
   for (int i = 0; i < kDTypeCount; ++i)
-    if (kRows[i].name == name)
-      return static_cast<DType>(i);
+    if (kRows[i].name == name) return static_cast<DType>(i);
   return std::nullopt;
 }
 
 std::optional<DType> DTypeFromSafetensors(std::string_view name) {
   for (int i = 0; i < kDTypeCount; ++i)
-    if (kRows[i].safetensors == name)
-      return static_cast<DType>(i);
+    if (kRows[i].safetensors == name) return static_cast<DType>(i);
   return std::nullopt;
 }
 
@@ -153,8 +150,7 @@ std::optional<int64_t> ElementCount(std::span<const int64_t> shape) {
   int64_t count = 1;
   bool zero = false;
   for (int64_t dim : shape) {
-    if (dim < 0)
-      return std::nullopt;
+    if (dim < 0) return std::nullopt;
     // The other dimensions must fit even beside a zero: strides use them.
     zero |= dim == 0;
     if (__builtin_mul_overflow(count, dim == 0 ? 1 : dim, &count))
@@ -180,7 +176,7 @@ float FloatFromFloat16(uint16_t bits) {
   const uint32_t sign = (bits & 0x8000u) << 16;
   const uint32_t exponent = bits >> 10 & 31u;
   const uint32_t mantissa = bits & 0x3ffu;
-  if (exponent == 31) { // infinity, or a NaN made quiet
+  if (exponent == 31) {  // infinity, or a NaN made quiet
     const uint32_t quiet = mantissa ? 0x400000u : 0u;
     return std::bit_cast<float>(sign | 0x7f800000u | quiet | mantissa << 13);
   }
@@ -191,103 +187,103 @@ float FloatFromFloat16(uint16_t bits) {
   return std::bit_cast<float>(sign | (exponent + 112) << 23 | mantissa << 13);
 }
 
-double LoadDouble(DType dtype, const void *source) {
+double LoadDouble(DType dtype, const void* source) {
   switch (dtype) {
-  case DType::kF64:
-    return Read<double>(source);
-  case DType::kF32:
-    return Read<float>(source);
-  case DType::kF16:
-    return Decode(kF16, Read<uint16_t>(source));
-  case DType::kBF16:
-    return Decode(kBF16, Read<uint16_t>(source));
-  case DType::kF8E4M3:
-    return Decode(kF8E4M3, Read<uint8_t>(source));
-  case DType::kF8E5M2:
-    return Decode(kF8E5M2, Read<uint8_t>(source));
-  case DType::kI64:
-    return static_cast<double>(Read<int64_t>(source));
-  case DType::kI32:
-    return Read<int32_t>(source);
-  case DType::kI16:
-    return Read<int16_t>(source);
-  case DType::kI8:
-    return Read<int8_t>(source);
-  case DType::kU64:
-    return static_cast<double>(Read<uint64_t>(source));
-  case DType::kU32:
-    return Read<uint32_t>(source);
-  case DType::kU16:
-    return Read<uint16_t>(source);
-  case DType::kU8:
-    return Read<uint8_t>(source);
-  case DType::kBool:
-    return Read<uint8_t>(source) != 0;
+    case DType::kF64:
+      return Read<double>(source);
+    case DType::kF32:
+      return Read<float>(source);
+    case DType::kF16:
+      return Decode(kF16, Read<uint16_t>(source));
+    case DType::kBF16:
+      return Decode(kBF16, Read<uint16_t>(source));
+    case DType::kF8E4M3:
+      return Decode(kF8E4M3, Read<uint8_t>(source));
+    case DType::kF8E5M2:
+      return Decode(kF8E5M2, Read<uint8_t>(source));
+    case DType::kI64:
+      return static_cast<double>(Read<int64_t>(source));
+    case DType::kI32:
+      return Read<int32_t>(source);
+    case DType::kI16:
+      return Read<int16_t>(source);
+    case DType::kI8:
+      return Read<int8_t>(source);
+    case DType::kU64:
+      return static_cast<double>(Read<uint64_t>(source));
+    case DType::kU32:
+      return Read<uint32_t>(source);
+    case DType::kU16:
+      return Read<uint16_t>(source);
+    case DType::kU8:
+      return Read<uint8_t>(source);
+    case DType::kBool:
+      return Read<uint8_t>(source) != 0;
   }
   return 0;
 }
 
-float LoadFloat(DType dtype, const void *source) {
+float LoadFloat(DType dtype, const void* source) {
   switch (dtype) {
-  case DType::kF32:
-    return Read<float>(source);
-  case DType::kBF16:
-    return FloatFromBFloat16(Read<uint16_t>(source));
-  case DType::kF16:
-    return FloatFromFloat16(Read<uint16_t>(source));
-  case DType::kI64: // straight to float: one rounding, not two
-    return static_cast<float>(Read<int64_t>(source));
-  case DType::kU64:
-    return static_cast<float>(Read<uint64_t>(source));
-  default:
-    return static_cast<float>(LoadDouble(dtype, source));
+    case DType::kF32:
+      return Read<float>(source);
+    case DType::kBF16:
+      return FloatFromBFloat16(Read<uint16_t>(source));
+    case DType::kF16:
+      return FloatFromFloat16(Read<uint16_t>(source));
+    case DType::kI64:  // straight to float: one rounding, not two
+      return static_cast<float>(Read<int64_t>(source));
+    case DType::kU64:
+      return static_cast<float>(Read<uint64_t>(source));
+    default:
+      return static_cast<float>(LoadDouble(dtype, source));
   }
 }
 
-void StoreDouble(DType dtype, double value, void *target) {
+void StoreDouble(DType dtype, double value, void* target) {
   switch (dtype) {
-  case DType::kF64:
-    return Put(target, value);
-  case DType::kF32:
-    return Put(target, static_cast<float>(value));
-  case DType::kF16:
-    return Put(target, static_cast<uint16_t>(Encode(kF16, value)));
-  case DType::kBF16:
-    return Put(target, static_cast<uint16_t>(Encode(kBF16, value)));
-  case DType::kF8E4M3:
-    return Put(target, static_cast<uint8_t>(Encode(kF8E4M3, value)));
-  case DType::kF8E5M2:
-    return Put(target, static_cast<uint8_t>(Encode(kF8E5M2, value)));
-  case DType::kI64:
-    return PutInteger<int64_t>(target, value);
-  case DType::kI32:
-    return PutInteger<int32_t>(target, value);
-  case DType::kI16:
-    return PutInteger<int16_t>(target, value);
-  case DType::kI8:
-    return PutInteger<int8_t>(target, value);
-  case DType::kU64:
-    return PutInteger<uint64_t>(target, value);
-  case DType::kU32:
-    return PutInteger<uint32_t>(target, value);
-  case DType::kU16:
-    return PutInteger<uint16_t>(target, value);
-  case DType::kU8:
-    return PutInteger<uint8_t>(target, value);
-  case DType::kBool:
-    return Put(target, static_cast<uint8_t>(value != 0));
+    case DType::kF64:
+      return Put(target, value);
+    case DType::kF32:
+      return Put(target, static_cast<float>(value));
+    case DType::kF16:
+      return Put(target, static_cast<uint16_t>(Encode(kF16, value)));
+    case DType::kBF16:
+      return Put(target, static_cast<uint16_t>(Encode(kBF16, value)));
+    case DType::kF8E4M3:
+      return Put(target, static_cast<uint8_t>(Encode(kF8E4M3, value)));
+    case DType::kF8E5M2:
+      return Put(target, static_cast<uint8_t>(Encode(kF8E5M2, value)));
+    case DType::kI64:
+      return PutInteger<int64_t>(target, value);
+    case DType::kI32:
+      return PutInteger<int32_t>(target, value);
+    case DType::kI16:
+      return PutInteger<int16_t>(target, value);
+    case DType::kI8:
+      return PutInteger<int8_t>(target, value);
+    case DType::kU64:
+      return PutInteger<uint64_t>(target, value);
+    case DType::kU32:
+      return PutInteger<uint32_t>(target, value);
+    case DType::kU16:
+      return PutInteger<uint16_t>(target, value);
+    case DType::kU8:
+      return PutInteger<uint8_t>(target, value);
+    case DType::kBool:
+      return Put(target, static_cast<uint8_t>(value != 0));
   }
 }
 
-void StoreFloat(DType dtype, float value, void *target) {
+void StoreFloat(DType dtype, float value, void* target) {
   switch (dtype) {
-  case DType::kF32:
-    return Put(target, value);
-  case DType::kBF16:
-    return Put(target, BFloat16FromFloat(value));
-  default:
-    return StoreDouble(dtype, value, target);
+    case DType::kF32:
+      return Put(target, value);
+    case DType::kBF16:
+      return Put(target, BFloat16FromFloat(value));
+    default:
+      return StoreDouble(dtype, value, target);
   }
 }
 
-} // namespace moe
+}  // namespace moe

@@ -27,7 +27,7 @@ enum class DType : uint8_t {
   kF32,
   kF16,
   kBF16,
-  kF8E4M3, // the "fn" form: no infinity, largest 448
+  kF8E4M3,  // the "fn" form: no infinity, largest 448
   kF8E5M2,
   kI64,
   kI32,
@@ -37,7 +37,7 @@ enum class DType : uint8_t {
   kU32,
   kU16,
   kU8,
-  kBool, // one byte, 0 or 1
+  kBool,  // one byte, 0 or 1
 };
 inline constexpr int kDTypeCount = 15;
 
@@ -80,15 +80,15 @@ float FloatFromFloat16(uint16_t bits);
 
 // One element at |source| (any alignment), as float or double. i64 and u64 are
 // rounded; bool is 0 or 1.
-float LoadFloat(DType dtype, const void *source);
-double LoadDouble(DType dtype, const void *source);
+float LoadFloat(DType dtype, const void* source);
+double LoadDouble(DType dtype, const void* source);
 
 // Stores |value| at |target| (any alignment), rounded once to nearest even.
 // Integers: rounded to nearest even, clamped to the range, NaN becomes 0.
 // Bool: value != 0. f16 and f8e5m2 overflow to infinity, f8e4m3 to NaN.
-void StoreFloat(DType dtype, float value, void *target);
-void StoreDouble(DType dtype, double value, void *target);
+void StoreFloat(DType dtype, float value, void* target);
+void StoreDouble(DType dtype, double value, void* target);
 
-} // namespace moe
+}  // namespace moe
 
-#endif // MOE_LIB_CORE_DTYPE_H_
+#endif  // MOE_LIB_CORE_DTYPE_H_

@@ -17,7 +17,7 @@ constexpr char kPayload[] = "moe/code";
 constexpr size_t kLineLimit = 300;
 
 constexpr CodeInfo kCodes[] = {
-#define MOE_ERROR(code, exit, title, page)                                     \
+#define MOE_ERROR(code, exit, title, page) \
   {Code::code, "MOE-" #code, exit, title, page},
 #define MOE_RETIRED(code)
 #include "lib/core/error_codes.def"
@@ -27,25 +27,25 @@ constexpr CodeInfo kCodes[] = {
 
 absl::StatusCode AbslCode(int exit) {
   switch (exit) {
-  case kExitUsage:
-    return absl::StatusCode::kInvalidArgument;
-  case kExitBadInput:
-    return absl::StatusCode::kDataLoss;
-  case kExitResources:
-    return absl::StatusCode::kResourceExhausted;
-  case kExitUnsupported:
-    return absl::StatusCode::kUnimplemented;
-  case kExitLost:
-    return absl::StatusCode::kUnavailable;
-  case kExitNumerics:
-    return absl::StatusCode::kOutOfRange;
-  case kExitBug:
-    return absl::StatusCode::kInternal;
-  case kExitStopped:
-  case kExitInterrupted:
-    return absl::StatusCode::kCancelled;
-  default:
-    return absl::StatusCode::kUnknown;
+    case kExitUsage:
+      return absl::StatusCode::kInvalidArgument;
+    case kExitBadInput:
+      return absl::StatusCode::kDataLoss;
+    case kExitResources:
+      return absl::StatusCode::kResourceExhausted;
+    case kExitUnsupported:
+      return absl::StatusCode::kUnimplemented;
+    case kExitLost:
+      return absl::StatusCode::kUnavailable;
+    case kExitNumerics:
+      return absl::StatusCode::kOutOfRange;
+    case kExitBug:
+      return absl::StatusCode::kInternal;
+    case kExitStopped:
+    case kExitInterrupted:
+      return absl::StatusCode::kCancelled;
+    default:
+      return absl::StatusCode::kUnknown;
   }
 }
 
@@ -59,18 +59,15 @@ struct Decoded {
 Decoded Decode(std::string_view text, size_t at) {
   auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t first = byte(at);
-  if (first < 0x80)
-    return {first, 1};
+  if (first < 0x80) return {first, 1};
   const size_t length = first >= 0xf0   ? 4
                         : first >= 0xe0 ? 3
                         : first >= 0xc2 ? 2
                                         : 0;
-  if (length == 0 || first > 0xf4 || at + length > text.size())
-    return {};
+  if (length == 0 || first > 0xf4 || at + length > text.size()) return {};
   uint32_t point = first & (0x7fu >> length);
   for (size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xc0) != 0x80)
-      return {};
+    if ((byte(at + i) & 0xc0) != 0x80) return {};
     point = point << 6 | (byte(at + i) & 0x3fu);
   }
   constexpr uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -91,53 +88,47 @@ bool IsUnsafe(uint32_t point) {
 
 // The largest length <= |limit| at which |text|, valid UTF-8, may be cut.
 size_t CutBefore(std::string_view text, size_t limit) {
-  if (limit >= text.size())
-    return text.size();
+  if (limit >= text.size()) return text.size();
   while (limit > 0 && (static_cast<uint8_t>(text[limit]) & 0xc0) == 0x80)
     --limit;
   return limit;
 }
 
-std::optional<Code> PayloadCode(const absl::Status &status) {
+std::optional<Code> PayloadCode(const absl::Status& status) {
   const auto payload = status.GetPayload(kPayload);
-  if (!payload)
-    return std::nullopt;
-  const CodeInfo *info = FindCode(std::string(*payload));
+  if (!payload) return std::nullopt;
+  const CodeInfo* info = FindCode(std::string(*payload));
   return info ? std::optional(info->code) : std::nullopt;
 }
 
-std::string MessageOf(const absl::Status &status) {
+std::string MessageOf(const absl::Status& status) {
   return std::string(status.message().data(), status.message().size());
 }
 
-} // namespace
+}  // namespace
 
 std::span<const CodeInfo> AllCodes() { return kCodes; }
 
-const CodeInfo &InfoOf(Code code) {
-  const CodeInfo *internal = nullptr;
-  for (const CodeInfo &info : kCodes) {
-    if (info.code == code)
-      return info;
-    if (info.code == Code::I002)
-      internal = &info;
+const CodeInfo& InfoOf(Code code) {
+  const CodeInfo* internal = nullptr;
+  for (const CodeInfo& info : kCodes) {
+    if (info.code == code) return info;
+    if (info.code == Code::I002) internal = &info;
   }
   return *internal;
 }
 
-const CodeInfo *FindCode(std::string_view name) {
+const CodeInfo* FindCode(std::string_view name) {
   std::string upper(name);
-  for (char &c : upper)
+  for (char& c : upper)
     c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  if (!upper.starts_with("MOE-"))
-    upper.insert(0, "MOE-");
-  for (const CodeInfo &info : kCodes)
-    if (upper == info.name)
-      return &info;
+  if (!upper.starts_with("MOE-")) upper.insert(0, "MOE-");
+  for (const CodeInfo& info : kCodes)
+    if (upper == info.name) return &info;
   return nullptr;
 }
 
-std::string ExplainPage(const CodeInfo &info) {
+std::string ExplainPage(const CodeInfo& info) {
   std::string out =
       Joined(info.name, ": ", info.title, " (exit code ", info.exit, ")\n\n");
   std::string_view rest = info.page;
@@ -145,19 +136,17 @@ std::string ExplainPage(const CodeInfo &info) {
     size_t cut = rest.size();
     if (cut > 78) {
       cut = rest.rfind(' ', 78);
-      if (cut == std::string_view::npos)
-        cut = 78;
+      if (cut == std::string_view::npos) cut = 78;
     }
     out.append(rest.substr(0, cut)).append("\n");
     rest.remove_prefix(cut);
-    if (rest.starts_with(' '))
-      rest.remove_prefix(1);
+    if (rest.starts_with(' ')) rest.remove_prefix(1);
   }
   return out;
 }
 
 absl::Status MakeError(Code code, std::string message) {
-  const CodeInfo &info = InfoOf(code);
+  const CodeInfo& info = InfoOf(code);
   absl::Status status(AbslCode(info.exit), message);
   status.SetPayload(kPayload, absl::Cord(info.name));
   return status;
@@ -198,8 +187,7 @@ std::string Escaped(std::string_view text) {
 bool IsUtf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const size_t length = Decode(text, i).length;
-    if (length == 0)
-      return false;
+    if (length == 0) return false;
     i += length;
   }
   return true;
@@ -226,8 +214,7 @@ std::string Quoted(std::string_view text, size_t max_bytes) {
 std::string ShownPath(std::string_view path) {
   constexpr size_t kLimit = 100;
   const bool cut = path.size() > kLimit;
-  if (cut)
-    path.remove_prefix(path.size() - kLimit);
+  if (cut) path.remove_prefix(path.size() - kLimit);
   std::string safe = Escaped(path);
   if (safe.size() > kLimit || cut) {
     size_t begin = safe.size() > kLimit - 3 ? safe.size() - (kLimit - 3) : 0;
@@ -239,39 +226,37 @@ std::string ShownPath(std::string_view path) {
   return safe;
 }
 
-absl::Status WithContext(const absl::Status &status, std::string_view context) {
-  if (status.ok())
-    return status;
+absl::Status WithContext(const absl::Status& status, std::string_view context) {
+  if (status.ok()) return status;
   absl::Status out(status.code(), Joined(context, ": ", status.message()));
-  status.ForEachPayload([&](absl::string_view type, const absl::Cord &payload) {
+  status.ForEachPayload([&](absl::string_view type, const absl::Cord& payload) {
     out.SetPayload(type, payload);
   });
   return out;
 }
 
-Code CodeOf(const absl::Status &status) {
-  if (std::optional<Code> code = PayloadCode(status))
-    return *code;
+Code CodeOf(const absl::Status& status) {
+  if (std::optional<Code> code = PayloadCode(status)) return *code;
   switch (status.code()) {
-  case absl::StatusCode::kInternal:
-    return Code::I002;
-  case absl::StatusCode::kResourceExhausted:
-    return Code::R101;
-  default:
-    return Code::R001;
+    case absl::StatusCode::kInternal:
+      return Code::I002;
+    case absl::StatusCode::kResourceExhausted:
+      return Code::R101;
+    default:
+      return Code::R001;
   }
 }
 
-bool HasCode(const absl::Status &status, Code code) {
+bool HasCode(const absl::Status& status, Code code) {
   return !status.ok() && CodeOf(status) == code;
 }
 
-int ExitCode(const absl::Status &status) {
+int ExitCode(const absl::Status& status) {
   return status.ok() ? static_cast<int>(kExitOk) : InfoOf(CodeOf(status)).exit;
 }
 
-std::string FormatError(std::string_view tool, const absl::Status &status) {
-  const CodeInfo &info = InfoOf(CodeOf(status));
+std::string FormatError(std::string_view tool, const absl::Status& status) {
+  const CodeInfo& info = InfoOf(CodeOf(status));
   std::string line = Joined(Escaped(tool), ": error[", info.name,
                             "]: ", Escaped(MessageOf(status)));
   if (line.size() > kLineLimit) {
@@ -281,8 +266,8 @@ std::string FormatError(std::string_view tool, const absl::Status &status) {
   return line;
 }
 
-std::string FormatErrorJson(std::string_view tool, const absl::Status &status) {
-  const CodeInfo &info = InfoOf(CodeOf(status));
+std::string FormatErrorJson(std::string_view tool, const absl::Status& status) {
+  const CodeInfo& info = InfoOf(CodeOf(status));
   nlohmann::ordered_json out;
   out["tool"] = std::string(tool);
   out["severity"] = "error";
@@ -294,4 +279,4 @@ std::string FormatErrorJson(std::string_view tool, const absl::Status &status) {
                   nlohmann::ordered_json::error_handler_t::replace);
 }
 
-} // namespace moe
+}  // namespace moe

@@ -38,15 +38,15 @@ namespace moe {
 // Process exit codes of every tool.
 enum Exit : int {
   kExitOk = 0,
-  kExitFailed = 1,      // the work failed
-  kExitUsage = 2,       // wrong flags or arguments
-  kExitBadInput = 3,    // a bad input file
-  kExitResources = 4,   // not enough memory or disk
-  kExitUnsupported = 5, // unsupported model, op or device
-  kExitLost = 6,        // a rank or device was lost
-  kExitNumerics = 7,    // numerics guard
-  kExitBug = 70,        // our bug
-  kExitStopped = 75,    // stopped cleanly, resume me
+  kExitFailed = 1,       // the work failed
+  kExitUsage = 2,        // wrong flags or arguments
+  kExitBadInput = 3,     // a bad input file
+  kExitResources = 4,    // not enough memory or disk
+  kExitUnsupported = 5,  // unsupported model, op or device
+  kExitLost = 6,         // a rank or device was lost
+  kExitNumerics = 7,     // numerics guard
+  kExitBug = 70,         // our bug
+  kExitStopped = 75,     // stopped cleanly, resume me
   kExitInterrupted = 130,
 };
 
@@ -63,29 +63,30 @@ enum class Code : uint16_t {
 // One row of error_codes.def. The strings are literals.
 struct CodeInfo {
   Code code;
-  const char *name; // "MOE-S104"
+  const char* name;  // "MOE-S104"
   int exit;
-  const char *title;
-  const char *page; // one paragraph
+  const char* title;
+  const char* page;  // one paragraph
 };
 
 // All codes in use, in file order. Static lifetime.
 std::span<const CodeInfo> AllCodes();
 
 // The row of |code|; the row of I002 for a retired code.
-const CodeInfo &InfoOf(Code code);
+const CodeInfo& InfoOf(Code code);
 
 // Looks up "MOE-S104", "S104" or "moe-s104". Null if there is no such code.
-const CodeInfo *FindCode(std::string_view name);
+const CodeInfo* FindCode(std::string_view name);
 
 // The page that `explain` prints: title, exit code, paragraph, ends in '\n'.
-std::string ExplainPage(const CodeInfo &info);
+std::string ExplainPage(const CodeInfo& info);
 
 // A status with |code| and |message|. The absl code follows from the exit code.
 absl::Status MakeError(Code code, std::string message);
 
 namespace internal_errors {
-template <typename T> void Append(std::string &out, const T &part) {
+template <typename T>
+void Append(std::string& out, const T& part) {
   if constexpr (std::is_same_v<T, char>) {
     out += part;
   } else if constexpr (std::is_same_v<T, bool>) {
@@ -93,16 +94,17 @@ template <typename T> void Append(std::string &out, const T &part) {
   } else if constexpr (std::is_arithmetic_v<T>) {
     char buffer[64];
     out.append(buffer, std::to_chars(buffer, buffer + 64, part).ptr);
-  } else if constexpr (std::is_convertible_v<const T &, std::string_view>) {
+  } else if constexpr (std::is_convertible_v<const T&, std::string_view>) {
     out += std::string_view(part);
   } else {
-    out.append(part.data(), part.size()); // abseil's own string_view
+    out.append(part.data(), part.size());  // abseil's own string_view
   }
 }
-} // namespace internal_errors
+}  // namespace internal_errors
 
 // Joins strings, characters, integers and floating-point numbers.
-template <typename... Parts> std::string Joined(const Parts &...parts) {
+template <typename... Parts>
+std::string Joined(const Parts&... parts) {
   std::string out;
   (internal_errors::Append(out, parts), ...);
   return out;
@@ -110,7 +112,7 @@ template <typename... Parts> std::string Joined(const Parts &...parts) {
 
 // Error(Code::S104, file, ": tensor ends at byte ", end)
 template <typename... Parts>
-absl::Status Error(Code code, const Parts &...parts) {
+absl::Status Error(Code code, const Parts&... parts) {
   return MakeError(code, Joined(parts...));
 }
 
@@ -130,27 +132,27 @@ std::string Quoted(std::string_view text, size_t max_bytes = 80);
 std::string ShownPath(std::string_view path);
 
 // |status| with "context: " put before its message; its code is kept.
-absl::Status WithContext(const absl::Status &status, std::string_view context);
+absl::Status WithContext(const absl::Status& status, std::string_view context);
 
 // The code of |status|. A status made without one (by abseil itself, say)
 // counts as I002 if internal, R101 if resources ran out, otherwise R001.
 // |status| must not be OK.
-Code CodeOf(const absl::Status &status);
+Code CodeOf(const absl::Status& status);
 
 // True if |status| is an error that carries |code|.
-bool HasCode(const absl::Status &status, Code code);
+bool HasCode(const absl::Status& status, Code code);
 
 // The process exit code of |status|; 0 if OK.
-int ExitCode(const absl::Status &status);
+int ExitCode(const absl::Status& status);
 
 // "moe-run: error[MOE-S104]: text": one line without its newline, at most 300
 // bytes, escaped; a longer text ends in "...". |status| must not be OK.
-std::string FormatError(std::string_view tool, const absl::Status &status);
+std::string FormatError(std::string_view tool, const absl::Status& status);
 
 // The same for --diagnostics=json: one line of JSON without its newline, keys
 // tool, severity, code, exit, title, message (message in full, not shortened).
-std::string FormatErrorJson(std::string_view tool, const absl::Status &status);
+std::string FormatErrorJson(std::string_view tool, const absl::Status& status);
 
-} // namespace moe
+}  // namespace moe
 
-#endif // MOE_LIB_CORE_ERRORS_H_
+#endif  // MOE_LIB_CORE_ERRORS_H_

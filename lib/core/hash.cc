@@ -22,14 +22,12 @@ Hash128 Canonical(XXH128_hash_t hash) {
 }
 
 int HexDigit(char c) {
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  if (c >= 'a' && c <= 'f')
-    return c - 'a' + 10;
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   return -1;
 }
 
-} // namespace
+}  // namespace
 
 std::string Hash128::Hex() const {
   constexpr char kDigits[] = "0123456789abcdef";
@@ -42,13 +40,11 @@ std::string Hash128::Hex() const {
 }
 
 std::optional<Hash128> Hash128::FromHex(std::string_view hex) {
-  if (hex.size() != 32)
-    return std::nullopt;
+  if (hex.size() != 32) return std::nullopt;
   Hash128 out;
   for (size_t i = 0; i < 16; ++i) {
     const int high = HexDigit(hex[2 * i]), low = HexDigit(hex[2 * i + 1]);
-    if (high < 0 || low < 0)
-      return std::nullopt;
+    if (high < 0 || low < 0) return std::nullopt;
     out.bytes[i] = static_cast<uint8_t>(high << 4 | low);
   }
   return out;
@@ -69,8 +65,8 @@ struct Hasher::State {
 Hasher::Hasher() : state_(std::make_unique<State>()) {
   XXH3_128bits_reset(&state_->xxh);
 }
-Hasher::Hasher(Hasher &&) noexcept = default;
-Hasher &Hasher::operator=(Hasher &&) noexcept = default;
+Hasher::Hasher(Hasher&&) noexcept = default;
+Hasher& Hasher::operator=(Hasher&&) noexcept = default;
 Hasher::~Hasher() = default;
 
 void Hasher::Update(std::span<const std::byte> bytes) {
@@ -90,4 +86,4 @@ Hash128 Hasher::Finish() const {
   return Canonical(XXH3_128bits_digest(&state_->xxh));
 }
 
-} // namespace moe
+}  // namespace moe

@@ -28,7 +28,7 @@ namespace moe {
 struct Hash128 {
   std::array<uint8_t, 16> bytes{};
 
-  auto operator<=>(const Hash128 &) const = default;
+  auto operator<=>(const Hash128&) const = default;
   // 32 lower-case hexadecimal digits.
   std::string Hex() const;
   // The inverse of Hex(); nothing if |hex| is anything else.
@@ -40,10 +40,10 @@ Hash128 HashText(std::string_view text);
 
 // Hash of a sequence of pieces. Movable; not thread-safe.
 class Hasher {
-public:
+ public:
   Hasher();
-  Hasher(Hasher &&) noexcept;
-  Hasher &operator=(Hasher &&) noexcept;
+  Hasher(Hasher&&) noexcept;
+  Hasher& operator=(Hasher&&) noexcept;
   ~Hasher();
 
   void Update(std::span<const std::byte> bytes);
@@ -53,11 +53,11 @@ public:
   // May be called more than once; more updates may follow.
   Hash128 Finish() const;
 
-private:
+ private:
   struct State;
   std::unique_ptr<State> state_;
 };
 
-} // namespace moe
+}  // namespace moe
 
-#endif // MOE_LIB_CORE_HASH_H_
+#endif  // MOE_LIB_CORE_HASH_H_

@@ -15,13 +15,13 @@ namespace {
 // Builds the tree. A container on the stack is the last element of the one
 // below, which cannot grow before it is complete, so the pointers stay valid.
 class TreeBuilder : public JsonEvents {
-public:
+ public:
   absl::Status Null() override { return Leaf(nullptr); }
   absl::Status Bool(bool value) override { return Leaf(value); }
   absl::Status Negative(int64_t value) override { return Leaf(value); }
   absl::Status Unsigned(uint64_t value) override { return Leaf(value); }
   absl::Status Float(double value) override { return Leaf(value); }
-  absl::Status String(std::string &value) override {
+  absl::Status String(std::string& value) override {
     return Leaf(std::move(value));
   }
   absl::Status StartObject() override {
@@ -32,7 +32,7 @@ public:
     open_.push_back(Place(Json::array()));
     return absl::OkStatus();
   }
-  absl::Status Key(std::string &key) override {
+  absl::Status Key(std::string& key) override {
     key_ = std::move(key);
     return absl::OkStatus();
   }
@@ -41,7 +41,7 @@ public:
 
   Json Release() { return std::move(root_); }
 
-private:
+ private:
   absl::Status Leaf(Json value) {
     Place(std::move(value));
     return absl::OkStatus();
@@ -52,37 +52,37 @@ private:
     return absl::OkStatus();
   }
 
-  Json *Place(Json value) {
+  Json* Place(Json value) {
     if (open_.empty()) {
       root_ = std::move(value);
       return &root_;
     }
     if (open_.back()->is_array()) {
-      auto &array = open_.back()->get_ref<Json::array_t &>();
+      auto& array = open_.back()->get_ref<Json::array_t&>();
       return &array.emplace_back(std::move(value));
     }
     // The map's own functions search for the key first; it is known to be new.
     using Pairs = Json::object_t::Container;
-    Pairs &pairs = open_.back()->get_ref<Json::object_t &>();
+    Pairs& pairs = open_.back()->get_ref<Json::object_t&>();
     return &pairs.emplace_back(std::move(key_), std::move(value)).second;
   }
 
   Json root_;
-  std::vector<Json *> open_;
+  std::vector<Json*> open_;
   std::string key_;
 };
 
-} // namespace
+}  // namespace
 
 absl::StatusOr<Json> ParseJson(std::string_view text, std::string_view where,
-                               const JsonOptions &options) {
+                               const JsonOptions& options) {
   TreeBuilder builder;
   RETURN_IF_ERROR(ParseJsonEvents(text, where, options, builder));
   return builder.Release();
 }
 
-absl::StatusOr<Json> ReadJsonFile(const std::string &path,
-                                  const JsonOptions &options) {
+absl::StatusOr<Json> ReadJsonFile(const std::string& path,
+                                  const JsonOptions& options) {
   ASSIGN_OR_RETURN(
       OpenedFile file,
       OpenedFile::Open(path, {.follow_links = options.follow_links}));
@@ -90,8 +90,8 @@ absl::StatusOr<Json> ReadJsonFile(const std::string &path,
   return ParseJson(text, ShownPath(path), options);
 }
 
-std::string DumpJson(const Json &value) {
+std::string DumpJson(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-} // namespace moe
+}  // namespace moe

@@ -41,20 +41,20 @@ using Json = nlohmann::ordered_json;
 struct JsonOptions {
   int max_depth = 64;
   uint64_t max_bytes = uint64_t{16} << 20;
-  bool follow_links = true; // ReadJsonFile only
+  bool follow_links = true;  // ReadJsonFile only
 };
 
 // Parses the whole of |text|. |where| names it in messages ("config.json").
 absl::StatusOr<Json> ParseJson(std::string_view text, std::string_view where,
-                               const JsonOptions &options = {});
+                               const JsonOptions& options = {});
 
 // Reads and parses the regular file |path|; F101 … F106 if it cannot be read.
-absl::StatusOr<Json> ReadJsonFile(const std::string &path,
-                                  const JsonOptions &options = {});
+absl::StatusOr<Json> ReadJsonFile(const std::string& path,
+                                  const JsonOptions& options = {});
 
 // The value as compact JSON on one line. Never throws: bytes that are not
 // UTF-8 become U+FFFD.
-std::string DumpJson(const Json &value);
+std::string DumpJson(const Json& value);
 
 // Which code JsonFields gives for which fault.
 struct FieldCodes {
@@ -70,29 +70,29 @@ inline constexpr FieldCodes kManifestCodes = {Code::M109, Code::M109,
 // A key whose value is null counts as absent. Not thread-safe (it records
 // which keys were asked for).
 class JsonFields {
-public:
+ public:
   // |where| starts every message: "config.json", "manifest: entry 'score'".
-  JsonFields(const Json &object, std::string where, FieldCodes codes)
+  JsonFields(const Json& object, std::string where, FieldCodes codes)
       : object_(object), where_(std::move(where)), codes_(codes) {}
-  JsonFields(Json &&, std::string, FieldCodes) = delete;
+  JsonFields(Json&&, std::string, FieldCodes) = delete;
 
   // OK if the value is an object at all. Call first; the other functions treat
   // anything else as an empty object.
   absl::Status Check() const;
 
   // The value, or null if absent. Counts as a read.
-  const Json *Find(std::string_view key);
+  const Json* Find(std::string_view key);
   bool Has(std::string_view key) const;
 
   // The …Or forms give |fallback| for an absent key, and still refuse a wrong
   // type. An integral double such as 1e4 is a number, not an integer.
-  absl::StatusOr<int64_t>
-  Int(std::string_view key, int64_t least = std::numeric_limits<int64_t>::min(),
+  absl::StatusOr<int64_t> Int(
+      std::string_view key, int64_t least = std::numeric_limits<int64_t>::min(),
       int64_t most = std::numeric_limits<int64_t>::max());
-  absl::StatusOr<int64_t>
-  IntOr(std::string_view key, int64_t fallback,
-        int64_t least = std::numeric_limits<int64_t>::min(),
-        int64_t most = std::numeric_limits<int64_t>::max());
+  absl::StatusOr<int64_t> IntOr(
+      std::string_view key, int64_t fallback,
+      int64_t least = std::numeric_limits<int64_t>::min(),
+      int64_t most = std::numeric_limits<int64_t>::max());
   absl::StatusOr<double> Number(std::string_view key);
   absl::StatusOr<double> NumberOr(std::string_view key, double fallback);
   absl::StatusOr<bool> Bool(std::string_view key);
@@ -108,27 +108,27 @@ public:
   absl::StatusOr<std::vector<std::string>> Strings(std::string_view key);
   absl::StatusOr<std::vector<std::string>> StringsOrEmpty(std::string_view key);
   // An object or array inside, as it is.
-  absl::StatusOr<const Json *> Object(std::string_view key);
-  absl::StatusOr<const Json *> Array(std::string_view key);
+  absl::StatusOr<const Json*> Object(std::string_view key);
+  absl::StatusOr<const Json*> Array(std::string_view key);
 
   // Marks a key as known without reading it.
   void Ignore(std::string_view key) { read_.emplace(key); }
   // Keys of the object that were neither read nor ignored, in file order.
   std::vector<std::string> Unread() const;
 
-  const std::string &where() const { return where_; }
+  const std::string& where() const { return where_; }
 
-private:
+ private:
   absl::Status Missing(std::string_view key) const;
   absl::Status WrongType(std::string_view key, std::string_view expected,
-                         const Json &found) const;
+                         const Json& found) const;
 
-  const Json &object_;
+  const Json& object_;
   std::string where_;
   FieldCodes codes_;
   std::set<std::string, std::less<>> read_;
 };
 
-} // namespace moe
+}  // namespace moe
 
-#endif // MOE_LIB_CORE_JSON_H_
+#endif  // MOE_LIB_CORE_JSON_H_

@@ -15,16 +15,16 @@ namespace {
 
 // Walks over the text and leaves its position where the handler sees it.
 class Cursor {
-public:
+ public:
   using iterator_category = std::input_iterator_tag;
   using value_type = char;
   using difference_type = std::ptrdiff_t;
-  using pointer = const char *;
-  using reference = const char &;
+  using pointer = const char*;
+  using reference = const char&;
 
-  Cursor(const char *at, const char **seen) : at_(at), seen_(seen) {}
-  const char &operator*() const { return *at_; }
-  Cursor &operator++() {
+  Cursor(const char* at, const char** seen) : at_(at), seen_(seen) {}
+  const char& operator*() const { return *at_; }
+  Cursor& operator++() {
     *seen_ = ++at_;
     return *this;
   }
@@ -33,11 +33,11 @@ public:
     ++*this;
     return before;
   }
-  bool operator==(const Cursor &other) const { return at_ == other.at_; }
+  bool operator==(const Cursor& other) const { return at_ == other.at_; }
 
-private:
-  const char *at_;
-  const char **seen_;
+ private:
+  const char* at_;
+  const char** seen_;
 };
 
 // Keys are remembered by hash: 16 bytes each, however long. Two different keys
@@ -56,7 +56,7 @@ HashPair PairOf(std::string_view key) {
 
 // nlohmann's handler interface, with the checks that it leaves to us.
 class Handler {
-public:
+ public:
   using number_integer_t = Json::number_integer_t;
   using number_unsigned_t = Json::number_unsigned_t;
   using number_float_t = Json::number_float_t;
@@ -64,8 +64,11 @@ public:
   using binary_t = Json::binary_t;
 
   Handler(std::string_view text, std::string_view where, int max_depth,
-          JsonEvents &events)
-      : seen(text.data()), text_(text), where_(where), max_depth_(max_depth),
+          JsonEvents& events)
+      : seen(text.data()),
+        text_(text),
+        where_(where),
+        max_depth_(max_depth),
         events_(events) {}
 
   bool null() { return Take(events_.Null()); }
@@ -77,15 +80,15 @@ public:
   bool number_unsigned(number_unsigned_t value) {
     return Take(events_.Unsigned(value));
   }
-  bool number_float(number_float_t value, const string_t &token) {
+  bool number_float(number_float_t value, const string_t& token) {
     // An integer that fits 64 bits does not come here.
     if (token.find_first_of(".eE") == string_t::npos)
       return Take(Error(Code::J104, where_, ": integer ", Quoted(token, 40),
                         " at byte ", Offset(), " does not fit 64 bits."));
     return Take(events_.Float(value));
   }
-  bool string(string_t &value) { return Take(events_.String(value)); }
-  bool binary(binary_t &) { return Take(Error(Code::J101, where_)); }
+  bool string(string_t& value) { return Take(events_.String(value)); }
+  bool binary(binary_t&) { return Take(Error(Code::J101, where_)); }
 
   bool start_object(size_t) { return Enter() && Take(events_.StartObject()); }
   bool start_array(size_t) { return Enter() && Take(events_.StartArray()); }
@@ -98,9 +101,8 @@ public:
     --depth_;
     return Take(events_.EndArray());
   }
-  bool key(string_t &key) {
-    if (keys_[depth_].insert(PairOf(key)).second)
-      return Take(events_.Key(key));
+  bool key(string_t& key) {
+    if (keys_[depth_].insert(PairOf(key)).second) return Take(events_.Key(key));
     absl::Status status = events_.DuplicateKey(key, depth_);
     if (status.ok())
       status = Error(Code::J102, where_, ": key ", Quoted(key),
@@ -109,8 +111,8 @@ public:
     return Take(std::move(status));
   }
 
-  bool parse_error(size_t position, const std::string &,
-                   const nlohmann::detail::exception &error) {
+  bool parse_error(size_t position, const std::string&,
+                   const nlohmann::detail::exception& error) {
     if (error.id == 406)
       return Take(Error(Code::J104, where_, ": number at byte ", Offset(),
                         " does not fit a double."));
@@ -124,9 +126,9 @@ public:
   }
 
   absl::Status status;
-  const char *seen;
+  const char* seen;
 
-private:
+ private:
   size_t Offset() const { return static_cast<size_t>(seen - text_.data()); }
 
   bool Take(absl::Status result) {
@@ -146,23 +148,27 @@ private:
   std::string_view text_;
   std::string where_;
   int max_depth_;
-  JsonEvents &events_;
+  JsonEvents& events_;
   int depth_ = 0;
-  std::deque<absl::flat_hash_set<HashPair>> keys_; // by depth
+  std::deque<absl::flat_hash_set<HashPair>> keys_;  // by depth
 };
 
-} // namespace
+}  // namespace
 
 absl::Status JsonEvents::DuplicateKey(std::string_view, int) {
   return absl::OkStatus();
 }
 
 absl::Status ParseJsonEvents(std::string_view text, std::string_view where,
-                             const JsonOptions &options, JsonEvents &events) {
+                             const JsonOptions& options, JsonEvents& events) {
   if (text.size() > options.max_bytes)
     return Error(Code::J105, where, ": ", text.size(),
                  " bytes of JSON, more than the limit of ", options.max_bytes,
                  ".");
+  // nlohmann's parser takes a zero byte for the end and ignores what follows.
+  if (const size_t zero = text.find('\0'); zero != std::string_view::npos)
+    return Error(Code::J101, where, ": not valid JSON at byte ", zero,
+                 ": a zero byte.");
   Handler handler(text, where, options.max_depth, events);
   const bool parsed =
       Json::sax_parse(Cursor(text.data(), &handler.seen),
@@ -174,4 +180,4 @@ absl::Status ParseJsonEvents(std::string_view text, std::string_view where,
   return handler.status;
 }
 
-} // namespace moe
+}  // namespace moe

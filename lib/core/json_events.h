@@ -23,7 +23,7 @@ namespace moe {
 // Receives the values of one text in order. The first status that is not OK
 // ends the parse and is its result. Strings may be moved from.
 class JsonEvents {
-public:
+ public:
   virtual ~JsonEvents() = default;
 
   virtual absl::Status Null() = 0;
@@ -32,9 +32,9 @@ public:
   virtual absl::Status Negative(int64_t value) = 0;
   virtual absl::Status Unsigned(uint64_t value) = 0;
   virtual absl::Status Float(double value) = 0;
-  virtual absl::Status String(std::string &value) = 0;
+  virtual absl::Status String(std::string& value) = 0;
   virtual absl::Status StartObject() = 0;
-  virtual absl::Status Key(std::string &key) = 0;
+  virtual absl::Status Key(std::string& key) = 0;
   virtual absl::Status EndObject() = 0;
   virtual absl::Status StartArray() = 0;
   virtual absl::Status EndArray() = 0;
@@ -45,8 +45,8 @@ public:
 
 // Parses the whole of |text|.
 absl::Status ParseJsonEvents(std::string_view text, std::string_view where,
-                             const JsonOptions &options, JsonEvents &events);
+                             const JsonOptions& options, JsonEvents& events);
 
-} // namespace moe
+}  // namespace moe
 
-#endif // MOE_LIB_CORE_JSON_EVENTS_H_
+#endif  // MOE_LIB_CORE_JSON_EVENTS_H_

@@ -18,60 +18,57 @@
 namespace moe {
 namespace {
 
-int64_t Nanoseconds(const struct timespec &time) {
+int64_t Nanoseconds(const struct timespec& time) {
   // Wraps around rather than overflows: it is only ever compared.
   return static_cast<int64_t>(static_cast<uint64_t>(time.tv_sec) * 1000000000u +
                               static_cast<uint64_t>(time.tv_nsec));
 }
 
-absl::Status OpenError(const std::string &shown, int error,
-                       const OpenOptions &options) {
+absl::Status OpenError(const std::string& shown, int error,
+                       const OpenOptions& options) {
   const std::string path = ShownPath(shown);
   switch (error) {
-  case ENOENT:
-  case ENOTDIR:
-    return Error(Code::F101, path, ": no such file. Check the path.");
-  case EACCES:
-  case EPERM:
-    return Error(Code::F105, path, ": no permission to read it.");
-  case ENXIO:
-  case ENODEV:
-    return Error(Code::F102, path,
-                 ": expected a regular file, found a socket "
-                 "or device.");
-  case ELOOP:
-    if (!options.follow_links)
-      return Error(Code::F104, path,
-                   ": is a symbolic link, which is not followed in a model "
-                   "folder. Copy the folder with: cp -rL FOLDER COPY");
-    [[fallthrough]];
-  default:
-    return Error(Code::F106, path, ": cannot be opened: ", std::strerror(error),
-                 ".");
+    case ENOENT:
+    case ENOTDIR:
+      return Error(Code::F101, path, ": no such file. Check the path.");
+    case EACCES:
+    case EPERM:
+      return Error(Code::F105, path, ": no permission to read it.");
+    case ENXIO:
+    case ENODEV:
+      return Error(Code::F102, path,
+                   ": expected a regular file, found a socket "
+                   "or device.");
+    case ELOOP:
+      if (!options.follow_links)
+        return Error(Code::F104, path,
+                     ": is a symbolic link, which is not followed in a model "
+                     "folder. Copy the folder with: cp -rL FOLDER COPY");
+      [[fallthrough]];
+    default:
+      return Error(Code::F106, path,
+                   ": cannot be opened: ", std::strerror(error), ".");
   }
 }
 
 std::string_view KindOf(mode_t mode) {
-  if (S_ISDIR(mode))
-    return "a folder";
-  if (S_ISFIFO(mode))
-    return "a pipe";
-  if (S_ISSOCK(mode))
-    return "a socket";
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
   return "a device";
 }
 
-} // namespace
+}  // namespace
 
-absl::StatusOr<OpenedFile> OpenedFile::Open(const std::string &path,
-                                            const OpenOptions &options) {
+absl::StatusOr<OpenedFile> OpenedFile::Open(const std::string& path,
+                                            const OpenOptions& options) {
   return OpenAt(AT_FDCWD, path, path, options);
 }
 
 absl::StatusOr<OpenedFile> OpenedFile::OpenAt(int directory,
-                                              const std::string &name,
-                                              const std::string &shown,
-                                              const OpenOptions &options) {
+                                              const std::string& name,
+                                              const std::string& shown,
+                                              const OpenOptions& options) {
   if (name.find('\0') != std::string::npos)
     return OpenError(shown, ENOENT, options);
   // Without O_NONBLOCK a pipe that nobody writes to would block here.
@@ -81,8 +78,7 @@ absl::StatusOr<OpenedFile> OpenedFile::OpenAt(int directory,
   do {
     file.descriptor_ = ::openat(directory, name.c_str(), flags);
   } while (file.descriptor_ < 0 && errno == EINTR);
-  if (file.descriptor_ < 0)
-    return OpenError(shown, errno, options);
+  if (file.descriptor_ < 0) return OpenError(shown, errno, options);
   file.path_ = shown;
 
   struct stat info;
@@ -103,11 +99,12 @@ absl::StatusOr<OpenedFile> OpenedFile::OpenAt(int directory,
   return file;
 }
 
-OpenedFile::OpenedFile(OpenedFile &&other) noexcept
+OpenedFile::OpenedFile(OpenedFile&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1)),
-      identity_(other.identity_), path_(std::move(other.path_)) {}
+      identity_(other.identity_),
+      path_(std::move(other.path_)) {}
 
-OpenedFile &OpenedFile::operator=(OpenedFile &&other) noexcept {
+OpenedFile& OpenedFile::operator=(OpenedFile&& other) noexcept {
   std::swap(descriptor_, other.descriptor_);
   std::swap(identity_, other.identity_);
   std::swap(path_, other.path_);
@@ -115,8 +112,7 @@ OpenedFile &OpenedFile::operator=(OpenedFile &&other) noexcept {
 }
 
 OpenedFile::~OpenedFile() {
-  if (descriptor_ >= 0)
-    ::close(descriptor_);
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 absl::Status OpenedFile::ReadAt(uint64_t offset,
@@ -126,8 +122,7 @@ absl::Status OpenedFile::ReadAt(uint64_t offset,
       return Error(Code::F106, ShownPath(path_), ": offset too large.");
     const ssize_t got = ::pread(descriptor_, out.data(), out.size(),
                                 static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR)
-      continue;
+    if (got < 0 && errno == EINTR) continue;
     if (got < 0)
       return Error(Code::F106, ShownPath(path_), ": reading failed at byte ",
                    offset, ": ", std::strerror(errno), ".");
@@ -151,35 +146,35 @@ absl::StatusOr<std::string> OpenedFile::ReadText(uint64_t limit) const {
   return text;
 }
 
-absl::StatusOr<MappedFile> MappedFile::Open(const std::string &path,
-                                            const OpenOptions &options) {
+absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path,
+                                            const OpenOptions& options) {
   ASSIGN_OR_RETURN(OpenedFile file, OpenedFile::Open(path, options));
   return Map(file);
 }
 
-absl::StatusOr<MappedFile> MappedFile::Map(const OpenedFile &file) {
+absl::StatusOr<MappedFile> MappedFile::Map(const OpenedFile& file) {
   MappedFile mapped;
   mapped.identity_ = file.identity();
   mapped.path_ = file.path();
-  if (file.size() == 0)
-    return mapped;
-  void *data = ::mmap(nullptr, file.size(), PROT_READ, MAP_PRIVATE,
+  if (file.size() == 0) return mapped;
+  void* data = ::mmap(nullptr, file.size(), PROT_READ, MAP_PRIVATE,
                       file.descriptor(), 0);
   if (data == MAP_FAILED)
     return Error(errno == ENOMEM ? Code::R101 : Code::F106,
                  ShownPath(file.path()), ": mapping ", file.size(),
                  " bytes failed: ", std::strerror(errno), ".");
-  mapped.data_ = static_cast<const std::byte *>(data);
+  mapped.data_ = static_cast<const std::byte*>(data);
   mapped.size_ = file.size();
   return mapped;
 }
 
-MappedFile::MappedFile(MappedFile &&other) noexcept
+MappedFile::MappedFile(MappedFile&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)), identity_(other.identity_),
+      size_(std::exchange(other.size_, 0)),
+      identity_(other.identity_),
       path_(std::move(other.path_)) {}
 
-MappedFile &MappedFile::operator=(MappedFile &&other) noexcept {
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   std::swap(identity_, other.identity_);
@@ -188,8 +183,7 @@ MappedFile &MappedFile::operator=(MappedFile &&other) noexcept {
 }
 
 MappedFile::~MappedFile() {
-  if (data_)
-    ::munmap(const_cast<std::byte *>(data_), size_);
+  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
-} // namespace moe
+}  // namespace moe

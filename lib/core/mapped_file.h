@@ -35,7 +35,7 @@ struct FileIdentity {
   int64_t mtime_ns = 0;
   int64_t ctime_ns = 0;
 
-  bool operator==(const FileIdentity &) const = default;
+  bool operator==(const FileIdentity&) const = default;
 };
 
 struct OpenOptions {
@@ -46,29 +46,29 @@ struct OpenOptions {
 
 // An open descriptor of a regular file. Movable; closes on destruction.
 class OpenedFile {
-public:
-  static absl::StatusOr<OpenedFile> Open(const std::string &path,
-                                         const OpenOptions &options = {});
+ public:
+  static absl::StatusOr<OpenedFile> Open(const std::string& path,
+                                         const OpenOptions& options = {});
   // |name| relative to the open folder |directory|; |shown| is for messages.
   static absl::StatusOr<OpenedFile> OpenAt(int directory,
-                                           const std::string &name,
-                                           const std::string &shown,
-                                           const OpenOptions &options = {});
-  OpenedFile(OpenedFile &&other) noexcept;
-  OpenedFile &operator=(OpenedFile &&other) noexcept;
+                                           const std::string& name,
+                                           const std::string& shown,
+                                           const OpenOptions& options = {});
+  OpenedFile(OpenedFile&& other) noexcept;
+  OpenedFile& operator=(OpenedFile&& other) noexcept;
   ~OpenedFile();
 
   int descriptor() const { return descriptor_; }
   uint64_t size() const { return identity_.size; }
-  const FileIdentity &identity() const { return identity_; }
-  const std::string &path() const { return path_; }
+  const FileIdentity& identity() const { return identity_; }
+  const std::string& path() const { return path_; }
 
   // The whole file; J105, with nothing read, if it is larger than |limit|.
   absl::StatusOr<std::string> ReadText(uint64_t limit) const;
   // Reads exactly |out.size()| bytes at |offset|; F106 if there are fewer.
   absl::Status ReadAt(uint64_t offset, std::span<std::byte> out) const;
 
-private:
+ private:
   OpenedFile() = default;
   int descriptor_ = -1;
   FileIdentity identity_;
@@ -78,28 +78,28 @@ private:
 // A whole file mapped read-only. Movable (the address of the bytes does not
 // change); unmaps on destruction. Reading from several threads is safe.
 class MappedFile {
-public:
-  static absl::StatusOr<MappedFile> Open(const std::string &path,
-                                         const OpenOptions &options = {});
+ public:
+  static absl::StatusOr<MappedFile> Open(const std::string& path,
+                                         const OpenOptions& options = {});
   // Maps |file|, whose descriptor may be closed afterwards.
-  static absl::StatusOr<MappedFile> Map(const OpenedFile &file);
+  static absl::StatusOr<MappedFile> Map(const OpenedFile& file);
 
   MappedFile() = default;
-  MappedFile(MappedFile &&other) noexcept;
-  MappedFile &operator=(MappedFile &&other) noexcept;
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
   ~MappedFile();
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
-  const FileIdentity &identity() const { return identity_; }
-  const std::string &path() const { return path_; }
+  const FileIdentity& identity() const { return identity_; }
+  const std::string& path() const { return path_; }
 
-private:
-  const std::byte *data_ = nullptr;
+ private:
+  const std::byte* data_ = nullptr;
   size_t size_ = 0;
   FileIdentity identity_;
   std::string path_;
 };
 
-} // namespace moe
+}  // namespace moe
 
-#endif // MOE_LIB_CORE_MAPPED_FILE_H_
+#endif  // MOE_LIB_CORE_MAPPED_FILE_H_

@@ -14,7 +14,7 @@
 namespace moe {
 namespace {
 
-constexpr size_t kPrefixBytes = 24; // magic, version, count, file size
+constexpr size_t kPrefixBytes = 24;  // magic, version, count, file size
 constexpr size_t kNameBytes = 32;
 constexpr size_t kRowBytes = kNameBytes + 8 + 8 + 16;
 constexpr size_t kHashBytes = 16;
@@ -31,8 +31,9 @@ T ReadLittle(std::span<const std::byte> bytes, size_t at) {
   return value;
 }
 
-template <typename T> void AppendLittle(std::string &out, T value) {
-  out.append(reinterpret_cast<const char *>(&value), sizeof value);
+template <typename T>
+void AppendLittle(std::string& out, T value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
 // |offset| rounded up; nothing overflows since files are far below 2^63 bytes.
@@ -51,7 +52,7 @@ bool IsSectionName(std::string_view name) {
 }
 
 std::string_view TextOf(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char *>(bytes.data()), bytes.size()};
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 Hash128 ReadHash(std::span<const std::byte> bytes, size_t at) {
@@ -60,9 +61,9 @@ Hash128 ReadHash(std::span<const std::byte> bytes, size_t at) {
   return hash;
 }
 
-} // namespace
+}  // namespace
 
-absl::StatusOr<ModuleFile> ModuleFile::Open(const std::string &path) {
+absl::StatusOr<ModuleFile> ModuleFile::Open(const std::string& path) {
   ASSIGN_OR_RETURN(MappedFile map, MappedFile::Open(path));
   ASSIGN_OR_RETURN(ModuleFile module, Parse(map.bytes(), path));
   module.map_ = std::move(map);
@@ -160,7 +161,7 @@ absl::Status ModuleFile::ReadTable(std::span<const std::byte> bytes,
 }
 
 absl::Status ModuleFile::ReadManifest() {
-  const ModuleSection *section = Find(kManifestSection);
+  const ModuleSection* section = Find(kManifestSection);
   const std::string where = ShownPath(path_);
   if (!section)
     return Error(Code::M108, where, ": has no manifest. ", kRecompile, where);
@@ -180,14 +181,13 @@ absl::Status ModuleFile::ReadManifest() {
   return absl::OkStatus();
 }
 
-const ModuleSection *ModuleFile::Find(std::string_view name) const {
-  for (const ModuleSection &section : sections_)
-    if (section.name == name)
-      return &section;
+const ModuleSection* ModuleFile::Find(std::string_view name) const {
+  for (const ModuleSection& section : sections_)
+    if (section.name == name) return &section;
   return nullptr;
 }
 
-void ModuleWriter::SetManifest(const Json &manifest) {
+void ModuleWriter::SetManifest(const Json& manifest) {
   manifest_ = manifest.dump(1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -204,7 +204,7 @@ absl::StatusOr<std::string> ModuleWriter::Serialize() const {
   std::set<std::string_view> names;
   uint64_t end = HeaderBytes(all.size());
   std::vector<uint64_t> offsets;
-  for (const Item &item : all) {
+  for (const Item& item : all) {
     if (!IsSectionName(item.name) || !names.insert(item.name).second)
       return Error(Code::I002, "module section name ", Quoted(item.name),
                    " is used twice or not allowed");
@@ -220,8 +220,8 @@ absl::StatusOr<std::string> ModuleWriter::Serialize() const {
   AppendLittle(out, kModuleVersion);
   AppendLittle(out, static_cast<uint32_t>(all.size()));
   AppendLittle(out, end);
-  auto append_hash = [&](const Hash128 &hash) {
-    out.append(reinterpret_cast<const char *>(hash.bytes.data()), kHashBytes);
+  auto append_hash = [&](const Hash128& hash) {
+    out.append(reinterpret_cast<const char*>(hash.bytes.data()), kHashBytes);
   };
   for (size_t i = 0; i < all.size(); ++i) {
     out += all[i].name;
@@ -238,9 +238,9 @@ absl::StatusOr<std::string> ModuleWriter::Serialize() const {
   return out;
 }
 
-absl::Status ModuleWriter::Write(const std::string &path) const {
+absl::Status ModuleWriter::Write(const std::string& path) const {
   ASSIGN_OR_RETURN(const std::string bytes, Serialize());
   return WriteFileAtomically(path, bytes);
 }
 
-} // namespace moe
+}  // namespace moe

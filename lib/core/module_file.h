@@ -45,9 +45,9 @@
 namespace moe {
 
 inline constexpr std::string_view kModuleMagic{"MOEMOD\r\n", 8};
-inline constexpr uint32_t kModuleVersion = 1; // of the container
-inline constexpr int64_t kManifestFormat = 1; // manifest key "format"
-inline constexpr int64_t kModuleAbi = 1;      // manifest key "abi"
+inline constexpr uint32_t kModuleVersion = 1;  // of the container
+inline constexpr int64_t kManifestFormat = 1;  // manifest key "format"
+inline constexpr int64_t kModuleAbi = 1;       // manifest key "abi"
 inline constexpr size_t kModuleAlignment = 64;
 inline constexpr size_t kModuleMaxSections = 256;
 inline constexpr std::string_view kManifestSection = "manifest";
@@ -55,36 +55,36 @@ inline constexpr std::string_view kManifestSection = "manifest";
 struct ModuleSection {
   std::string name;
   uint64_t offset = 0;
-  std::span<const std::byte> bytes; // valid while the ModuleFile lives
+  std::span<const std::byte> bytes;  // valid while the ModuleFile lives
   Hash128 hash;
 };
 
 // A validated module. Immutable, safe to share between threads. Movable; moving
 // keeps sections and their bytes valid.
 class ModuleFile {
-public:
+ public:
   // M101 not a module, M102 another version, M103 cut short or too long, M104
   // header damaged, M105 section table wrong, M106 section damaged, M107 gap
   // not zero, M108 no manifest, M109 manifest malformed, M110 another manifest
   // format or ABI.
-  static absl::StatusOr<ModuleFile> Open(const std::string &path);
+  static absl::StatusOr<ModuleFile> Open(const std::string& path);
   // From memory, which must outlive the result.
   static absl::StatusOr<ModuleFile> Parse(std::span<const std::byte> bytes,
                                           std::string_view where);
 
   // An object whose "format" and "abi" are ours. Nothing else was checked: read
   // it with JsonFields and kManifestCodes.
-  const Json &manifest() const { return manifest_; }
+  const Json& manifest() const { return manifest_; }
   // In table order.
   std::span<const ModuleSection> sections() const { return sections_; }
   // Null if there is no such section.
-  const ModuleSection *Find(std::string_view name) const;
+  const ModuleSection* Find(std::string_view name) const;
   // The header hash: covers the whole content, so it identifies the module.
-  const Hash128 &hash() const { return hash_; }
+  const Hash128& hash() const { return hash_; }
   uint64_t size() const { return size_; }
-  const std::string &path() const { return path_; }
+  const std::string& path() const { return path_; }
 
-private:
+ private:
   ModuleFile() = default;
   absl::Status Read(std::span<const std::byte> bytes);
   absl::Status ReadTable(std::span<const std::byte> bytes, uint32_t count);
@@ -100,9 +100,9 @@ private:
 
 // Builds a module. Not thread-safe.
 class ModuleWriter {
-public:
+ public:
   // Becomes the first section, as indented JSON. Required.
-  void SetManifest(const Json &manifest);
+  void SetManifest(const Json& manifest);
   // |bytes| are borrowed until Serialize() or Write() returns. Names: 1 to 31
   // characters of a-z, 0-9, '.', '_' and '-', each used once.
   void AddSection(std::string name, std::span<const std::byte> bytes);
@@ -111,9 +111,9 @@ public:
   // there is no manifest.
   absl::StatusOr<std::string> Serialize() const;
   // Serialize, then written atomically (atomic_file.h).
-  absl::Status Write(const std::string &path) const;
+  absl::Status Write(const std::string& path) const;
 
-private:
+ private:
   struct Item {
     std::string name;
     std::span<const std::byte> bytes;
@@ -122,6 +122,6 @@ private:
   std::vector<Item> items_;
 };
 
-} // namespace moe
+}  // namespace moe
 
-#endif // MOE_LIB_CORE_MODULE_FILE_H_
+#endif  // MOE_LIB_CORE_MODULE_FILE_H_

@@ -28,9 +28,9 @@ constexpr std::string_view kKnownButUnsupported[] = {
 // Turns the header's JSON into tensors whose |offset| counts from the start of
 // the data and whose |bytes| is the end until Finish() has checked both.
 class HeaderReader : public JsonEvents {
-public:
-  HeaderReader(std::string_view where, std::vector<Tensor> &tensors,
-               std::map<std::string, std::string> &metadata)
+ public:
+  HeaderReader(std::string_view where, std::vector<Tensor>& tensors,
+               std::map<std::string, std::string>& metadata)
       : where_(where), tensors_(tensors), metadata_(metadata) {}
 
   absl::Status Null() override { return Unexpected("null"); }
@@ -48,7 +48,7 @@ public:
 
   absl::Status Unsigned(uint64_t value) override {
     if (place_ == Place::kShape) {
-      std::vector<int64_t> &shape = tensors_.back().shape;
+      std::vector<int64_t>& shape = tensors_.back().shape;
       if (shape.size() == kTensorRankLimit ||
           value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
         return Error(Code::S108, where_, ": tensor ", Name(), " has more than ",
@@ -65,13 +65,12 @@ public:
     return Unexpected("a number");
   }
 
-  absl::Status String(std::string &value) override {
+  absl::Status String(std::string& value) override {
     if (place_ == Place::kMetadata) {
       metadata_[key_] = std::move(value);
       return absl::OkStatus();
     }
-    if (place_ != Place::kTensor || key_ != "dtype")
-      return Unexpected("text");
+    if (place_ != Place::kTensor || key_ != "dtype") return Unexpected("text");
     if (std::optional<DType> dtype = DTypeFromSafetensors(value)) {
       tensors_.back().dtype = *dtype;
       return absl::OkStatus();
@@ -103,7 +102,7 @@ public:
     return absl::OkStatus();
   }
 
-  absl::Status Key(std::string &key) override {
+  absl::Status Key(std::string& key) override {
     if (place_ == Place::kTensor) {
       if (key == "dtype")
         seen_ |= 1;
@@ -158,52 +157,53 @@ public:
     return absl::OkStatus();
   }
 
-private:
+ private:
   enum class Place { kStart, kTop, kTensor, kShape, kOffsets, kMetadata, kEnd };
 
   std::string Name() const { return Quoted(tensors_.back().name); }
 
   absl::Status Unexpected(std::string_view found) const {
     switch (place_) {
-    case Place::kMetadata:
-      return Error(Code::S113, where_, ": __metadata__ key ", Quoted(key_),
-                   ": expected text, found ", found, ".");
-    case Place::kTop:
-      if (key_ == kMetadata)
-        return Error(Code::S113, where_,
-                     ": __metadata__: expected an object, found ", found, ".");
-      return Error(Code::S105, where_, ": tensor ", Quoted(key_),
-                   ": expected an object, found ", found, ".");
-    case Place::kTensor:
-      return Error(Code::S105, where_, ": tensor ", Name(), ", key ", key_,
-                   ": expected ", key_ == "dtype" ? "text" : "an array",
-                   ", found ", found, ".");
-    case Place::kShape:
-    case Place::kOffsets:
-      return Error(Code::S105, where_, ": tensor ", Name(),
-                   place_ == Place::kShape ? ", shape" : ", data_offsets",
-                   ": expected ",
-                   place_ == Place::kShape ? "whole numbers" : "two numbers",
-                   ", found ", found, ".");
-    default:
-      return Error(Code::S105, where_,
-                   ": the header must be a JSON object, found ", found, ".");
+      case Place::kMetadata:
+        return Error(Code::S113, where_, ": __metadata__ key ", Quoted(key_),
+                     ": expected text, found ", found, ".");
+      case Place::kTop:
+        if (key_ == kMetadata)
+          return Error(Code::S113, where_,
+                       ": __metadata__: expected an object, found ", found,
+                       ".");
+        return Error(Code::S105, where_, ": tensor ", Quoted(key_),
+                     ": expected an object, found ", found, ".");
+      case Place::kTensor:
+        return Error(Code::S105, where_, ": tensor ", Name(), ", key ", key_,
+                     ": expected ", key_ == "dtype" ? "text" : "an array",
+                     ", found ", found, ".");
+      case Place::kShape:
+      case Place::kOffsets:
+        return Error(Code::S105, where_, ": tensor ", Name(),
+                     place_ == Place::kShape ? ", shape" : ", data_offsets",
+                     ": expected ",
+                     place_ == Place::kShape ? "whole numbers" : "two numbers",
+                     ", found ", found, ".");
+      default:
+        return Error(Code::S105, where_,
+                     ": the header must be a JSON object, found ", found, ".");
     }
   }
 
   std::string where_;
-  std::vector<Tensor> &tensors_;
-  std::map<std::string, std::string> &metadata_;
+  std::vector<Tensor>& tensors_;
+  std::map<std::string, std::string>& metadata_;
   Place place_ = Place::kStart;
   std::string key_;
-  int seen_ = 0;    // keys of the tensor: 1 dtype, 2 shape, 4 data_offsets
-  int offsets_ = 0; // numbers of data_offsets
+  int seen_ = 0;     // keys of the tensor: 1 dtype, 2 shape, 4 data_offsets
+  int offsets_ = 0;  // numbers of data_offsets
 };
 
 // Checks one tensor and turns |offset| and |bytes| into what safetensors.h
 // says.
 absl::Status FinishTensor(std::string_view where, uint64_t data_begin,
-                          uint64_t file_size, Tensor &tensor) {
+                          uint64_t file_size, Tensor& tensor) {
   const uint64_t begin = tensor.offset, end = tensor.bytes;
   if (begin > end)
     return Error(Code::S115, where, ": tensor ", Quoted(tensor.name),
@@ -231,8 +231,8 @@ absl::Status FinishTensor(std::string_view where, uint64_t data_begin,
 absl::Status CheckCover(std::string_view where, std::span<const Tensor> tensors,
                         uint64_t begin, uint64_t end) {
   uint64_t covered = begin;
-  const Tensor *last = nullptr;
-  for (const Tensor &tensor : tensors) {
+  const Tensor* last = nullptr;
+  for (const Tensor& tensor : tensors) {
     if (tensor.offset < covered)
       return Error(Code::S110, where, ": tensors ", Quoted(last->name, 60),
                    " and ", Quoted(tensor.name, 60), " overlap.");
@@ -270,10 +270,10 @@ absl::StatusOr<uint64_t> HeaderLength(std::string_view where,
 }
 
 std::string_view TextOf(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char *>(bytes.data()), bytes.size()};
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-} // namespace
+}  // namespace
 
 bool IsTensorName(std::string_view name) {
   const bool control = std::any_of(name.begin(), name.end(), [](char c) {
@@ -295,12 +295,11 @@ absl::Status SafetensorsFile::ReadHeader(std::string_view header,
   header_hash_ = HashText(header);
 
   const uint64_t data_begin = kLengthBytes + header.size();
-  for (Tensor &tensor : tensors_)
+  for (Tensor& tensor : tensors_)
     RETURN_IF_ERROR(FinishTensor(where, data_begin, file_size, tensor));
   std::sort(tensors_.begin(), tensors_.end(),
-            [](const Tensor &a, const Tensor &b) {
-              if (a.offset != b.offset)
-                return a.offset < b.offset;
+            [](const Tensor& a, const Tensor& b) {
+              if (a.offset != b.offset) return a.offset < b.offset;
               return a.bytes != b.bytes ? a.bytes < b.bytes : a.name < b.name;
             });
   RETURN_IF_ERROR(CheckCover(where, tensors_, data_begin, file_size));
@@ -310,18 +309,16 @@ absl::Status SafetensorsFile::ReadHeader(std::string_view header,
   return absl::OkStatus();
 }
 
-absl::StatusOr<SafetensorsFile>
-SafetensorsFile::Open(const std::string &path,
-                      const SafetensorsOptions &options) {
+absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(
+    const std::string& path, const SafetensorsOptions& options) {
   ASSIGN_OR_RETURN(
       OpenedFile file,
       OpenedFile::Open(path, {.follow_links = options.follow_links}));
   return Read(file, options);
 }
 
-absl::StatusOr<SafetensorsFile>
-SafetensorsFile::Read(const OpenedFile &file,
-                      const SafetensorsOptions &options) {
+absl::StatusOr<SafetensorsFile> SafetensorsFile::Read(
+    const OpenedFile& file, const SafetensorsOptions& options) {
   if (!options.header_only) {
     ASSIGN_OR_RETURN(MappedFile map, MappedFile::Map(file));
     ASSIGN_OR_RETURN(SafetensorsFile out, Parse(map.bytes(), file.path()));
@@ -333,8 +330,7 @@ SafetensorsFile::Read(const OpenedFile &file,
   out.path_ = file.path();
   out.identity_ = file.identity();
   std::array<std::byte, kLengthBytes> first{};
-  if (file.size() >= kLengthBytes)
-    RETURN_IF_ERROR(file.ReadAt(0, first));
+  if (file.size() >= kLengthBytes) RETURN_IF_ERROR(file.ReadAt(0, first));
   ASSIGN_OR_RETURN(const uint64_t length,
                    HeaderLength(ShownPath(out.path_), first, file.size()));
   std::string header(length, '\0');
@@ -344,23 +340,22 @@ SafetensorsFile::Read(const OpenedFile &file,
   return out;
 }
 
-absl::StatusOr<SafetensorsFile>
-SafetensorsFile::Parse(std::span<const std::byte> bytes,
-                       std::string_view where) {
+absl::StatusOr<SafetensorsFile> SafetensorsFile::Parse(
+    std::span<const std::byte> bytes, std::string_view where) {
   SafetensorsFile out;
   out.path_ = std::string(where);
   ASSIGN_OR_RETURN(const uint64_t length,
                    HeaderLength(ShownPath(where), bytes, bytes.size()));
   RETURN_IF_ERROR(out.ReadHeader(TextOf(bytes.subspan(kLengthBytes, length)),
                                  bytes.size()));
-  for (Tensor &tensor : out.tensors_)
+  for (Tensor& tensor : out.tensors_)
     tensor.data = bytes.data() + tensor.offset;
   return out;
 }
 
-const Tensor *SafetensorsFile::Find(std::string_view name) const {
+const Tensor* SafetensorsFile::Find(std::string_view name) const {
   const auto found = index_.find(absl::string_view(name.data(), name.size()));
   return found == index_.end() ? nullptr : &tensors_[found->second];
 }
 
-} // namespace moe
+}  // namespace moe

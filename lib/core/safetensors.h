@@ -43,12 +43,12 @@ struct Tensor {
   std::string name;
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
-  uint64_t offset = 0; // of its first byte in the file
+  uint64_t offset = 0;  // of its first byte in the file
   uint64_t bytes = 0;
   // The bytes, row-major, little-endian, in the mapped file; null in
   // header-only mode. May be unaligned: the format allows any offset. Valid
   // while the SafetensorsFile (or Checkpoint) that gave it lives.
-  const std::byte *data = nullptr;
+  const std::byte* data = nullptr;
 
   std::span<const std::byte> view() const { return {data, data ? bytes : 0}; }
   // True if |data| may be read through pointers that need this alignment.
@@ -66,13 +66,13 @@ struct SafetensorsOptions {
 // Immutable after opening, so safe to share between threads. Movable; moving
 // keeps Tensor pointers and data valid.
 class SafetensorsFile {
-public:
-  static absl::StatusOr<SafetensorsFile>
-  Open(const std::string &path, const SafetensorsOptions &options = {});
+ public:
+  static absl::StatusOr<SafetensorsFile> Open(
+      const std::string& path, const SafetensorsOptions& options = {});
   // As Open, from a file that is open already (its descriptor may be closed
   // afterwards).
-  static absl::StatusOr<SafetensorsFile>
-  Read(const OpenedFile &file, const SafetensorsOptions &options = {});
+  static absl::StatusOr<SafetensorsFile> Read(
+      const OpenedFile& file, const SafetensorsOptions& options = {});
   // From memory, which must outlive the result. |where| names it in messages.
   static absl::StatusOr<SafetensorsFile> Parse(std::span<const std::byte> bytes,
                                                std::string_view where);
@@ -80,18 +80,18 @@ public:
   // In the order of their bytes in the file.
   std::span<const Tensor> tensors() const { return tensors_; }
   // Null if there is no tensor of that name.
-  const Tensor *Find(std::string_view name) const;
+  const Tensor* Find(std::string_view name) const;
   // The strings of "__metadata__".
-  const std::map<std::string, std::string> &metadata() const {
+  const std::map<std::string, std::string>& metadata() const {
     return metadata_;
   }
   // Hash of the header's JSON text: names, dtypes, shapes and offsets.
-  const Hash128 &header_hash() const { return header_hash_; }
+  const Hash128& header_hash() const { return header_hash_; }
   // Zero for Parse().
-  const FileIdentity &identity() const { return identity_; }
-  const std::string &path() const { return path_; }
+  const FileIdentity& identity() const { return identity_; }
+  const std::string& path() const { return path_; }
 
-private:
+ private:
   SafetensorsFile() = default;
   absl::Status ReadHeader(std::string_view header, uint64_t file_size);
 
@@ -100,13 +100,13 @@ private:
   FileIdentity identity_;
   Hash128 header_hash_;
   std::vector<Tensor> tensors_;
-  absl::flat_hash_map<absl::string_view, uint32_t> index_; // views of names
+  absl::flat_hash_map<absl::string_view, uint32_t> index_;  // views of names
   std::map<std::string, std::string> metadata_;
 };
 
 // Collects tensors and writes them in one go. Not thread-safe.
 class SafetensorsWriter {
-public:
+ public:
   // Fills |out|, which is as long as the tensor.
   using Fill = std::function<absl::Status(std::span<std::byte> out)>;
 
@@ -123,9 +123,9 @@ public:
   // and so every tensor aligned to its dtype. I002 if a name is used twice or
   // not allowed, or the bytes do not fit dtype and shape; nothing is written
   // then.
-  absl::Status Write(const std::string &path) const;
+  absl::Status Write(const std::string& path) const;
 
-private:
+ private:
   struct Item {
     std::string name;
     DType dtype;
@@ -145,10 +145,10 @@ inline constexpr size_t kTensorRankLimit = 16;
 
 // The bytes of a contiguous container of trivially copyable elements.
 template <typename Container>
-std::span<const std::byte> AsBytes(const Container &container) {
+std::span<const std::byte> AsBytes(const Container& container) {
   return std::as_bytes(std::span(container));
 }
 
-} // namespace moe
+}  // namespace moe
 
-#endif // MOE_LIB_CORE_SAFETENSORS_H_
+#endif  // MOE_LIB_CORE_SAFETENSORS_H_

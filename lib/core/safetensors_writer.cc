@@ -17,9 +17,9 @@ namespace {
 
 constexpr size_t kDataAlignment = 64;
 
-std::string QuotedJson(const std::string &text) { return DumpJson(Json(text)); }
+std::string QuotedJson(const std::string& text) { return DumpJson(Json(text)); }
 
-} // namespace
+}  // namespace
 
 void SafetensorsWriter::Add(std::string name, DType dtype,
                             std::vector<int64_t> shape,
@@ -38,7 +38,7 @@ void SafetensorsWriter::SetMetadata(std::string key, std::string value) {
   metadata_[std::move(key)] = std::move(value);
 }
 
-absl::Status SafetensorsWriter::Write(const std::string &path) const {
+absl::Status SafetensorsWriter::Write(const std::string& path) const {
   std::vector<size_t> order(items_.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
@@ -49,16 +49,15 @@ absl::Status SafetensorsWriter::Write(const std::string &path) const {
   std::string header = "{";
   if (!metadata_.empty()) {
     header += "\"__metadata__\":{";
-    for (const auto &[key, value] : metadata_) {
-      if (header.back() != '{')
-        header += ',';
+    for (const auto& [key, value] : metadata_) {
+      if (header.back() != '{') header += ',';
       header += Joined(QuotedJson(key), ":", QuotedJson(value));
     }
     header += '}';
   }
   uint64_t end = 0;
   for (size_t i : order) {
-    const Item &item = items_[i];
+    const Item& item = items_[i];
     const std::optional<int64_t> bytes = ByteCount(item.dtype, item.shape);
     if (!bytes ||
         (!item.fill && item.data.size() != static_cast<uint64_t>(*bytes)))
@@ -72,8 +71,7 @@ absl::Status SafetensorsWriter::Write(const std::string &path) const {
                    Quoted(item.name),
                    " has a name that is used twice or not allowed, or too many "
                    "dimensions.");
-    if (header.size() > 1)
-      header += ',';
+    if (header.size() > 1) header += ',';
     header += Joined(QuotedJson(item.name), ":{\"dtype\":\"",
                      SafetensorsName(item.dtype), "\",\"shape\":[");
     for (size_t d = 0; d < item.shape.size(); ++d)
@@ -84,15 +82,14 @@ absl::Status SafetensorsWriter::Write(const std::string &path) const {
     header += Joined("],\"data_offsets\":[", begin, ",", end, "]}");
   }
   header += '}';
-  while ((8 + header.size()) % kDataAlignment != 0)
-    header += ' ';
+  while ((8 + header.size()) % kDataAlignment != 0) header += ' ';
 
   const uint64_t length = header.size();
   ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path, 8 + length + end));
   RETURN_IF_ERROR(file.Write(std::as_bytes(std::span(&length, 1))));
   RETURN_IF_ERROR(file.Write(header));
   for (size_t i : order) {
-    const Item &item = items_[i];
+    const Item& item = items_[i];
     if (!item.fill) {
       RETURN_IF_ERROR(file.Write(item.data));
       continue;
@@ -105,4 +102,4 @@ absl::Status SafetensorsWriter::Write(const std::string &path) const {
   return file.Commit();
 }
 
-} // namespace moe
+}  // namespace moe

@@ -22,21 +22,19 @@
 #define MOE_STATUS_CONCAT_(a, b) a##b
 #define MOE_STATUS_CONCAT(a, b) MOE_STATUS_CONCAT_(a, b)
 
-#define RETURN_IF_ERROR(expression)                                            \
-  do {                                                                         \
-    ::absl::Status moe_return_if_error_status = (expression);                  \
-    if (!moe_return_if_error_status.ok())                                      \
-      return moe_return_if_error_status;                                       \
+#define RETURN_IF_ERROR(expression)                                          \
+  do {                                                                       \
+    ::absl::Status moe_return_if_error_status = (expression);                \
+    if (!moe_return_if_error_status.ok()) return moe_return_if_error_status; \
   } while (false)
 
-#define ASSIGN_OR_RETURN(target, expression)                                   \
-  MOE_ASSIGN_OR_RETURN_(MOE_STATUS_CONCAT(moe_status_or_, __LINE__), target,   \
+#define ASSIGN_OR_RETURN(target, expression)                                 \
+  MOE_ASSIGN_OR_RETURN_(MOE_STATUS_CONCAT(moe_status_or_, __LINE__), target, \
                         expression)
 
-#define MOE_ASSIGN_OR_RETURN_(temporary, target, expression)                   \
-  auto temporary = (expression);                                               \
-  if (!temporary.ok())                                                         \
-    return std::move(temporary).status();                                      \
+#define MOE_ASSIGN_OR_RETURN_(temporary, target, expression) \
+  auto temporary = (expression);                             \
+  if (!temporary.ok()) return std::move(temporary).status(); \
   target = *std::move(temporary)
 
-#endif // MOE_LIB_CORE_STATUS_MACROS_H_
+#endif  // MOE_LIB_CORE_STATUS_MACROS_H_
