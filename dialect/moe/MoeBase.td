@@ -23,6 +23,9 @@ def Moe_Dialect : Dialect {
 class Moe_Op<string mnemonic, list<Trait> traits = []>
     : Op<Moe_Dialect, mnemonic, traits>;
 
+class Moe_CoreOp<string mnemonic, list<Trait> traits = []>
+    : Moe_Op<mnemonic, !listconcat([InferTypeOpAdaptor], traits)>;
+
 def Moe_PlanType : TypeDef<Moe_Dialect, "Plan"> {
   let mnemonic = "plan";
   let summary = "which token goes to which expert";

@@ -27,6 +27,10 @@ void MoeDialect::initialize() {
 #define GET_OP_LIST
 #include "dialect/moe/MoeOps.cpp.inc"
       >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialect/moe/MoeGradOps.cpp.inc"
+      >();
 }
 
 LogicalResult PlanType::verify(function_ref<InFlightDiagnostic()> emitError, PlanLayout, int64_t experts, int64_t k) {

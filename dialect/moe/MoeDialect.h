@@ -13,5 +13,7 @@
 #include "dialect/moe/Moeattrdef.h.inc"
 #define GET_OP_CLASSES
 #include "dialect/moe/MoeOps.h.inc"
+#define GET_OP_CLASSES
+#include "dialect/moe/MoeGradOps.h.inc"
 
 #endif

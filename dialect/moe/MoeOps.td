@@ -7,9 +7,6 @@ include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/ControlFlowInterfaces.td"
 include "mlir/Interfaces/FunctionInterfaces.td"
 
-class Moe_CoreOp<string mnemonic, list<Trait> traits = []>
-    : Moe_Op<mnemonic, !listconcat([InferTypeOpAdaptor], traits)>;
-
 //===----------------------------------------------------------------------===//
 // Routers
 //===----------------------------------------------------------------------===//
@@ -69,7 +66,7 @@ def Moe_RouteOp : Moe_Op<"route", [Pure, DeclareOpInterfaceMethods<SymbolUserOpI
   let assemblyFormat = "$router `(` $x (`,` $params^)? `)` attr-dict `:` functional-type(operands, results)";
 }
 
-def Moe_GroupMaskOp : Moe_CoreOp<"group_mask", [Pure, Nn_RowWise]> {
+def Moe_GroupMaskOp : Moe_CoreOp<"group_mask", [Pure, Nn_RowWise, Nn_Differentiable]> {
   let summary = "keeps the best groups of experts";
   let description = [{
     Experts form G equal contiguous groups. A group scores its largest value
@@ -100,7 +97,7 @@ def Moe_SelectOp : Moe_CoreOp<"select", [Pure, Nn_RowWise]> {
   let assemblyFormat = "$s (`bias` `(` $bias^ `:` type($bias) `)`)? `top_k` `(` $k `)` attr-dict `:` type($s)";
 }
 
-def Moe_PickOp : Moe_CoreOp<"pick", [Pure, Nn_RowWise]> {
+def Moe_PickOp : Moe_CoreOp<"pick", [Pure, Nn_RowWise, Nn_Differentiable]> {
   let summary = "scores of the selected experts";
   let description = [{
     `y[t, k] = s[t, idx[t, k]]`, 0 where `idx` is invalid. Its gradient
@@ -113,7 +110,7 @@ def Moe_PickOp : Moe_CoreOp<"pick", [Pure, Nn_RowWise]> {
   let assemblyFormat = "$s `,` $idx attr-dict `:` type($s) `,` type($idx)";
 }
 
-def Moe_ScatterPickOp : Moe_CoreOp<"scatter_pick", [Pure, Nn_RowWise]> {
+def Moe_ScatterPickOp : Moe_CoreOp<"scatter_pick", [Pure, Nn_RowWise, Nn_Differentiable]> {
   let summary = "spreads values of selected experts over all experts";
   let description = [{
     The transpose of `moe.pick`: `y[t, e] = Σ_{k: idx[t,k] = e} g[t, k]` in
@@ -126,7 +123,7 @@ def Moe_ScatterPickOp : Moe_CoreOp<"scatter_pick", [Pure, Nn_RowWise]> {
   let assemblyFormat = "$g `,` $idx `experts` `(` $experts `)` attr-dict `:` type($g) `,` type($idx)";
 }
 
-def Moe_StopGradientOp : Moe_Op<"stop_gradient", [Pure, Nn_RowWise, SameOperandsAndResultType]> {
+def Moe_StopGradientOp : Moe_Op<"stop_gradient", [Pure, Nn_RowWise, SameOperandsAndResultType, Nn_Differentiable]> {
   let summary = "the value, without a gradient";
   let arguments = (ins Nn_Activation:$x);
   let results = (outs Nn_Activation:$y);
@@ -166,7 +163,7 @@ def Moe_CountsOp : Moe_CoreOp<"counts", [Pure]> {
   let assemblyFormat = "$plan attr-dict `:` type($plan)";
 }
 
-def Moe_DispatchOp : Moe_CoreOp<"dispatch", [Pure]> {
+def Moe_DispatchOp : Moe_CoreOp<"dispatch", [Pure, Nn_Differentiable]> {
   let summary = "groups token rows by expert";
   let description = [{
     `rows[r] = x[row2slot[r] / K]`.
@@ -209,7 +206,7 @@ def Moe_YieldOp : Moe_Op<"yield", [Pure, Terminator, ReturnLike]> {
   let builders = [OpBuilder<(ins), [{ (void)$_builder; }]>];
 }
 
-def Moe_CombineOp : Moe_CoreOp<"combine", [Pure]> {
+def Moe_CombineOp : Moe_CoreOp<"combine", [Pure, Nn_Differentiable]> {
   let summary = "weighted sum of the expert rows of each token";
   let description = [{
     `y[t] = Σ_k w[t, k]·rows[slot2row[t, k]]`, ascending k, accumulated in f32
@@ -265,7 +262,7 @@ def Moe_LayerOp : Moe_Op<"layer", [Pure, DeclareOpInterfaceMethods<SymbolUserOpI
 // Fused phase
 //===----------------------------------------------------------------------===//
 
-def Moe_GroupedMatmulOp : Moe_CoreOp<"grouped_matmul", [Pure]> {
+def Moe_GroupedMatmulOp : Moe_CoreOp<"grouped_matmul", [Pure, Nn_Differentiable]> {
   let summary = "rows of each expert times its own weight";
   let description = [{
     `y[r, n] = Σ_k x[r, k]·w[e(r), n, k]`, in the order of `nn.linear`. With
@@ -281,7 +278,7 @@ def Moe_GroupedMatmulOp : Moe_CoreOp<"grouped_matmul", [Pure]> {
   let assemblyFormat = "(`gather` $gather^)? $x `,` $plan `,` $w (`bias` `(` $bias^ `:` type($bias) `)`)? attr-dict `:` type($x) `,` type($plan) `,` type($w)";
 }
 
-def Moe_GroupedBroadcastOp : Moe_CoreOp<"grouped_broadcast", [Pure]> {
+def Moe_GroupedBroadcastOp : Moe_CoreOp<"grouped_broadcast", [Pure, Nn_Differentiable]> {
   let summary = "a row of each expert's vector for every row";
   let description = [{
     `y[r] = v[e(r)]`: what a vector of an expert becomes when the rows of all

@@ -2,6 +2,7 @@
 #ifndef MOE_DIALECT_NN_NNBASE_TD
 #define MOE_DIALECT_NN_NNBASE_TD
 
+include "dialect/nn/Differentiable.td"
 include "dialect/nn/NnEnums.td"
 include "mlir/IR/AttrTypeBase.td"
 include "mlir/IR/BuiltinAttributeInterfaces.td"
@@ -36,6 +37,12 @@ def Nn_Dialect : Dialect {
 class Nn_Op<string mnemonic, list<Trait> traits = []>
     : Op<Nn_Dialect, mnemonic, traits>;
 
+// Shapes of results follow from operands and attributes; the same function
+// checks the labelled constraints, so that parser, builders and verifier
+// agree.
+class Nn_CoreOp<string mnemonic, list<Trait> traits = []>
+    : Nn_Op<mnemonic, !listconcat([InferTypeOpAdaptor], traits)>;
+
 // Row t of every result depends on row t of the tensor operands alone, and
 // the operation accepts any number of rows. Bodies of experts are made of
 // such operations, so that they can run on the rows of all experts at once.
@@ -49,6 +56,8 @@ def Nn_Activation : RankedTensorOf<[F32, BF16, F64]>;
 // Weights: as stored in the checkpoint.
 def Nn_Weight : RankedTensorOf<[F32, BF16, F16, F64]>;
 def Nn_Ints : RankedTensorOf<[I32]>;
+// Gradients of weights.
+def Nn_WeightGrad : RankedTensorOf<[F32, F64]>;
 
 def Nn_CacheType : TypeDef<Nn_Dialect, "Cache"> {
   let mnemonic = "cache";

@@ -29,8 +29,13 @@ void NnDialect::initialize() {
       >();
   addOperations<
 #define GET_OP_LIST
+#include "dialect/nn/NnGradOps.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
 #include "dialect/nn/NnStructureOps.cpp.inc"
       >();
+  attachUpstreamVjps(getContext());
 }
 
 FailureOr<RankedTensorType> nn::lookupParam(Operation *user, SymbolTableCollection &symbols, FlatSymbolRefAttr name) {

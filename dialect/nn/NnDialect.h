@@ -3,6 +3,8 @@
 #ifndef MOE_DIALECT_NN_NNDIALECT_H
 #define MOE_DIALECT_NN_NNDIALECT_H
 
+#include "dialect/nn/Differentiable.h"
+
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -36,6 +38,8 @@ FailureOr<RankedTensorType> lookupParam(Operation *user, SymbolTableCollection &
 #include "dialect/nn/Nnattrdef.h.inc"
 #define GET_OP_CLASSES
 #include "dialect/nn/NnOps.h.inc"
+#define GET_OP_CLASSES
+#include "dialect/nn/NnGradOps.h.inc"
 #define GET_OP_CLASSES
 #include "dialect/nn/NnStructureOps.h.inc"
 

@@ -5,13 +5,7 @@
 
 include "dialect/nn/NnBase.td"
 
-// Shapes of results follow from operands and attributes; the same function
-// checks the labelled constraints, so that parser, builders and verifier
-// agree.
-class Nn_CoreOp<string mnemonic, list<Trait> traits = []>
-    : Nn_Op<mnemonic, !listconcat([InferTypeOpAdaptor], traits)>;
-
-def Nn_EmbeddingOp : Nn_Op<"embedding", [Pure]> {
+def Nn_EmbeddingOp : Nn_Op<"embedding", [Pure, Nn_Differentiable]> {
   let summary = "gathers rows of a table by token id";
   let description = [{
     `y[t] = table[ids[t]]`, rounded to the element type of `y`. Ids are in
@@ -29,7 +23,7 @@ def Nn_EmbeddingOp : Nn_Op<"embedding", [Pure]> {
   let hasVerifier = 1;
 }
 
-def Nn_LinearOp : Nn_CoreOp<"linear", [Pure, Nn_RowWise]> {
+def Nn_LinearOp : Nn_CoreOp<"linear", [Pure, Nn_RowWise, Nn_Differentiable]> {
   let summary = "rows times the transpose of a weight";
   let description = [{
     `y[t, n] = Σ_k x[t, k]·w[n, k] (+ bias[n])`. One accumulation order, the
@@ -50,7 +44,7 @@ def Nn_LinearOp : Nn_CoreOp<"linear", [Pure, Nn_RowWise]> {
   let assemblyFormat = "$x `,` $w (`bias` `(` $bias^ `:` type($bias) `)`)? attr-dict `:` type($x) `,` type($w)";
 }
 
-def Nn_HeadLinearOp : Nn_CoreOp<"head_linear", [Pure, Nn_RowWise]> {
+def Nn_HeadLinearOp : Nn_CoreOp<"head_linear", [Pure, Nn_RowWise, Nn_Differentiable]> {
   let summary = "a linear map of its own for each head";
   let description = [{
     `y[t, h, n] = Σ_k x[t, h, k]·w[h, n, k]`, in the order of `nn.linear`.
@@ -63,7 +57,7 @@ def Nn_HeadLinearOp : Nn_CoreOp<"head_linear", [Pure, Nn_RowWise]> {
   let assemblyFormat = "$x `,` $w attr-dict `:` type($x) `,` type($w)";
 }
 
-def Nn_RmsNormOp : Nn_CoreOp<"rms_norm", [Pure, Nn_RowWise]> {
+def Nn_RmsNormOp : Nn_CoreOp<"rms_norm", [Pure, Nn_RowWise, Nn_Differentiable]> {
   let summary = "root-mean-square norm over the last axis";
   let description = [{
     `y = round(x·rsqrt(mean(x²) + eps))·w` (Zhang and Sennrich 2019); the
@@ -77,7 +71,7 @@ def Nn_RmsNormOp : Nn_CoreOp<"rms_norm", [Pure, Nn_RowWise]> {
   let assemblyFormat = "$x `,` $w `eps` `(` $eps `)` attr-dict `:` type($x) `,` type($w)";
 }
 
-def Nn_LayerNormOp : Nn_CoreOp<"layer_norm", [Pure, Nn_RowWise]> {
+def Nn_LayerNormOp : Nn_CoreOp<"layer_norm", [Pure, Nn_RowWise, Nn_Differentiable]> {
   let summary = "layer norm over the last axis";
   let description = [{
     `y = round((x − mean)·rsqrt(var + eps))·w (+ bias)` with the population
@@ -106,7 +100,7 @@ def Nn_RopeTableOp : Nn_CoreOp<"rope_table", [Pure, Nn_RowWise]> {
   let assemblyFormat = "$positions `scale` `(` $scale `)` `inv_freq` `(` $inv_freq `)` attr-dict `:` type($positions)";
 }
 
-def Nn_RopeOp : Nn_CoreOp<"rope", [Pure, Nn_RowWise]> {
+def Nn_RopeOp : Nn_CoreOp<"rope", [Pure, Nn_RowWise, Nn_Differentiable]> {
   let summary = "rotates pairs of dimensions of each head";
   let description = [{
     Rotates the dimensions `[start, start + d)` of the last axis by the angles
@@ -122,7 +116,7 @@ def Nn_RopeOp : Nn_CoreOp<"rope", [Pure, Nn_RowWise]> {
   let assemblyFormat = "$pairing $x `,` $table `start` `(` $start `)` attr-dict `:` type($x) `,` type($table)";
 }
 
-def Nn_AttendOp : Nn_Op<"attend", [AttrSizedOperandSegments,
+def Nn_AttendOp : Nn_Op<"attend", [AttrSizedOperandSegments, Nn_Differentiable,
     DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
   let summary = "causal attention inside each sequence";
   let description = [{
@@ -163,7 +157,7 @@ def Nn_AttendOp : Nn_Op<"attend", [AttrSizedOperandSegments,
   let hasVerifier = 1;
 }
 
-def Nn_GluOp : Nn_CoreOp<"glu", [Pure, Nn_RowWise]> {
+def Nn_GluOp : Nn_CoreOp<"glu", [Pure, Nn_RowWise, Nn_Differentiable]> {
   let summary = "gated linear unit over two halves";
   let description = [{
     `y = act(x[:, :I])·x[:, I:]` (Shazeer 2020). The activation is rounded to
@@ -176,7 +170,7 @@ def Nn_GluOp : Nn_CoreOp<"glu", [Pure, Nn_RowWise]> {
   let assemblyFormat = "$act $x attr-dict `:` type($x)";
 }
 
-def Nn_ActivateOp : Nn_Op<"activate", [Pure, Nn_RowWise, SameOperandsAndResultType]> {
+def Nn_ActivateOp : Nn_Op<"activate", [Pure, Nn_RowWise, SameOperandsAndResultType, Nn_Differentiable]> {
   let summary = "an activation, element by element";
   let arguments = (ins Nn_Activation:$x, Nn_ActivationAttr:$act);
   let results = (outs Nn_Activation:$y);
@@ -184,7 +178,7 @@ def Nn_ActivateOp : Nn_Op<"activate", [Pure, Nn_RowWise, SameOperandsAndResultTy
   let hasFolder = 1;
 }
 
-def Nn_SoftmaxOp : Nn_CoreOp<"softmax", [Pure]> {
+def Nn_SoftmaxOp : Nn_CoreOp<"softmax", [Pure, Nn_Differentiable]> {
   let summary = "softmax over one axis";
   let description = [{
     `y = exp(x − max x) / Σ exp(x − max x)` over `axis`.
@@ -196,7 +190,7 @@ def Nn_SoftmaxOp : Nn_CoreOp<"softmax", [Pure]> {
   let assemblyFormat = "$x `axis` `(` $axis `)` attr-dict `:` type($x)";
 }
 
-def Nn_ReduceOp : Nn_CoreOp<"reduce", [Pure]> {
+def Nn_ReduceOp : Nn_CoreOp<"reduce", [Pure, Nn_Differentiable]> {
   let summary = "reduces one axis and removes it";
   let description = [{
     Sums over the last axis run in 16 lanes and one fixed tree, over other
@@ -209,7 +203,7 @@ def Nn_ReduceOp : Nn_CoreOp<"reduce", [Pure]> {
   let assemblyFormat = "$kind $x `axis` `(` $axis `)` attr-dict `:` type($x)";
 }
 
-def Nn_BroadcastOp : Nn_Op<"broadcast", [Pure]> {
+def Nn_BroadcastOp : Nn_Op<"broadcast", [Pure, Nn_Differentiable]> {
   let summary = "repeats a value along a new axis";
   let description = [{
     Inserts `axis` into the shape of `x`: `y[.., j, ..] = x[.., ..]` for all j.
@@ -224,7 +218,7 @@ def Nn_BroadcastOp : Nn_Op<"broadcast", [Pure]> {
   let hasVerifier = 1;
 }
 
-def Nn_ReshapeOp : Nn_Op<"reshape", [Pure, Nn_RowWise]> {
+def Nn_ReshapeOp : Nn_Op<"reshape", [Pure, Nn_RowWise, Nn_Differentiable]> {
   let summary = "regroups the dimensions behind the tokens";
   let description = [{
     (C1) both shapes start with the same dimension and hold equally many
@@ -237,7 +231,7 @@ def Nn_ReshapeOp : Nn_Op<"reshape", [Pure, Nn_RowWise]> {
   let hasFolder = 1;
 }
 
-def Nn_SliceOp : Nn_CoreOp<"slice", [Pure, Nn_RowWise]> {
+def Nn_SliceOp : Nn_CoreOp<"slice", [Pure, Nn_RowWise, Nn_Differentiable]> {
   let summary = "a range of the last axis";
   let description = [{
     (C1) `0 <= start`, `size > 0` and `start + size` is within the last axis.
@@ -248,7 +242,7 @@ def Nn_SliceOp : Nn_CoreOp<"slice", [Pure, Nn_RowWise]> {
   let hasFolder = 1;
 }
 
-def Nn_ConcatOp : Nn_CoreOp<"concat", [Pure, Nn_RowWise]> {
+def Nn_ConcatOp : Nn_CoreOp<"concat", [Pure, Nn_RowWise, Nn_Differentiable]> {
   let summary = "joins values along the last axis";
   let description = [{
     (C1) at least one operand. (C2) all operands agree in element type and in
@@ -259,7 +253,7 @@ def Nn_ConcatOp : Nn_CoreOp<"concat", [Pure, Nn_RowWise]> {
   let assemblyFormat = "$xs attr-dict `:` type($xs)";
 }
 
-def Nn_LastRowsOp : Nn_Op<"last_rows", [Pure]> {
+def Nn_LastRowsOp : Nn_Op<"last_rows", [Pure, Nn_Differentiable]> {
   let summary = "the row of the last token of each sequence";
   let description = [{
     `y[b] = x[cu_seqlens[b+1] − 1]`.

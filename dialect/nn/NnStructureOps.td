@@ -110,6 +110,7 @@ def Nn_LayersOp : Nn_Op<"layers", [AttrSizedOperandSegments, RecursiveMemoryEffe
     attr-dict `:` functional-type($inits, $results) $body
   }];
   let hasVerifier = 1;
+  let hasCanonicalizer = 1;
   let extraClassDeclaration = [{
     int64_t getNumLayers() { return getUpper() - getLower(); }
     ::mlir::Value getLayerIndex() { return getBody().getArgument(0); }
