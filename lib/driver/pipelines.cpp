@@ -3,7 +3,14 @@
 
 #include "passes/entry/Passes.h"
 #include "passes/fuse/Passes.h"
+#include "passes/lower/cpu/Passes.h"
 
+#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
+#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
+#include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
+#include "mlir/Conversion/ReconcileUnrealizedCasts/ReconcileUnrealizedCasts.h"
+#include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
+#include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVMPass.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 
@@ -16,7 +23,8 @@ void moe::addToModel(OpPassManager &pm, const PipelineOptions &options) {
     compute.dtype = options.compute;
     pm.addPass(entry::createSetCompute(compute));
   }
-  pm.addPass(entry::createVerifyModel());
+  if (!options.functions)
+    pm.addPass(entry::createVerifyModel());
 }
 
 void moe::addToStep(OpPassManager &pm, const PipelineOptions &options) {
@@ -43,11 +51,38 @@ void moe::addToFused(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(fuse::createVerifyFused());
 }
 
+void moe::addLayouts(OpPassManager &pm) { pm.addPass(cpu::createAssignLayouts()); }
+
+void moe::addFusedToCpu(OpPassManager &pm, llvm::StringRef isa) {
+  cpu::LowerCpuOptions lower;
+  lower.isa = isa.str();
+  pm.addPass(cpu::createLowerCpu(lower));
+  pm.addPass(createCSEPass());
+  pm.addPass(cpu::createOutlineParallel());
+  pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(createConvertVectorToLLVMPass());
+  pm.addPass(createConvertMathToLLVMPass());
+  pm.addPass(createArithToLLVMConversionPass());
+  pm.addPass(createConvertControlFlowToLLVMPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(cpu::createVerifyTarget());
+}
+
+void moe::addToCpu(OpPassManager &pm, const PipelineOptions &options) {
+  addToFused(pm, options);
+  addLayouts(pm);
+  addFusedToCpu(pm, options.isa);
+}
+
 namespace {
 struct Flags : PassPipelineOptions<Flags> {
   Option<std::string> compute{*this, "compute", llvm::cl::desc("f32 or bf16 (default: as the model says)")};
   ListOption<std::string> entries{*this, "entries", llvm::cl::desc("score, prefill, decode")};
-  PipelineOptions get() const { return {compute, {entries.begin(), entries.end()}}; }
+  Option<std::string> isa{*this, "isa", llvm::cl::desc("x86-64-v3 or x86-64-v4, for --moe-to-cpu"), llvm::cl::init("x86-64-v4")};
+  Option<bool> functions{*this, "functions", llvm::cl::desc("no model: the program has entries already")};
+  PipelineOptions get() const { return {compute, {entries.begin(), entries.end()}, isa, functions}; }
 };
 } // namespace
 
@@ -56,4 +91,5 @@ void moe::registerPipelines() {
   PassPipelineRegistration<Flags>("moe-to-step", "model to entries of core operations", [](OpPassManager &pm, const Flags &f) { addToStep(pm, f.get()); });
   PassPipelineRegistration<Flags>("moe-to-local", "to what one rank runs", [](OpPassManager &pm, const Flags &f) { addToLocal(pm, f.get()); });
   PassPipelineRegistration<Flags>("moe-to-fused", "to few structured operations", [](OpPassManager &pm, const Flags &f) { addToFused(pm, f.get()); });
+  PassPipelineRegistration<Flags>("moe-to-cpu", "to the LLVM dialect for CPUs", [](OpPassManager &pm, const Flags &f) { addToCpu(pm, f.get()); });
 }

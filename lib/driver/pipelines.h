@@ -12,12 +12,19 @@ namespace mlir::moe {
 struct PipelineOptions {
   std::string compute;              // f32, bf16; empty: as the model says
   std::vector<std::string> entries; // score, prefill, decode; empty: all
+  std::string isa = "x86-64-v4";    // x86-64-v3 or x86-64-v4, for --moe-to-cpu
+  bool functions = false;           // no model: the program has entries already
 };
 
 void addToModel(OpPassManager &pm, const PipelineOptions &options);
 void addToStep(OpPassManager &pm, const PipelineOptions &options);
 void addToLocal(OpPassManager &pm, const PipelineOptions &options);
 void addToFused(OpPassManager &pm, const PipelineOptions &options);
+/// Gives each parameter its place and format in memory, at the fused phase.
+void addLayouts(OpPassManager &pm);
+/// From the fused phase with layouts to the LLVM dialect, for one instruction set level.
+void addFusedToCpu(OpPassManager &pm, llvm::StringRef isa);
+void addToCpu(OpPassManager &pm, const PipelineOptions &options);
 
 /// Registers the pipelines --moe-to-model, --moe-to-step, … of `moe-opt`.
 void registerPipelines();

@@ -5,6 +5,7 @@
 #include "lib/driver/pipelines.h"
 #include "passes/entry/Passes.h"
 #include "passes/fuse/Passes.h"
+#include "passes/lower/cpu/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
@@ -25,5 +26,6 @@ void mlir::moe::registerEverything(DialectRegistry &registry) {
   registerTransformsPasses();
   entry::registerMoePasses();
   fuse::registerMoePasses();
+  cpu::registerMoePasses();
   registerPipelines();
 }

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Entries as native functions:
+//   func.func @score(%ids: tensor<?xi32>, …) -> (tensor<?x256xf32>, …) attributes {nn.entry}
+// becomes
+//   llvm.func @moe_entry_score(%rt, %arena, %buffers, %dims) -> i32
+//   llvm.func @moe_workspace_score(%dims) -> i64
+#include "passes/lower/cpu/BufferPlan.h"
+#include "passes/lower/cpu/ModuleTable.h"
+
+namespace mlir::moe::cpu {
+#define GEN_PASS_DEF_LOWERCPU
+#include "passes/lower/cpu/Passes.h.inc"
+} // namespace mlir::moe::cpu
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::cpu;
+
+namespace {
+class EntryLowering {
+public:
+  EntryLowering(func::FuncOp entry, Isa isa) : entry(entry), b(entry.getContext()), e(b, entry.getLoc(), isa), c(e), plan(entry) {}
+
+  LogicalResult run() {
+    if (failed(plan.run()))
+      return failure();
+    Type ptr = e.ptrType();
+    b.setInsertionPoint(entry);
+    auto function = LLVM::LLVMFuncOp::create(b, e.loc, ("moe_entry_" + entry.getName()).str(),
+                                             LLVM::LLVMFunctionType::get(b.getI32Type(), {ptr, ptr, ptr, ptr}));
+    Block *block = function.addEntryBlock(b);
+    b.setInsertionPointToStart(block);
+    c.rt = block->getArgument(0);
+    c.arena = block->getArgument(1);
+    buffersArg = block->getArgument(2);
+    loadDims(block->getArgument(3));
+    bindArguments();
+    bindSlots();
+    if (plan.attends())
+      findSequences();
+    if (failed(emitBlock(entry.getBody().front())))
+      return failure();
+    copyResults();
+    LLVM::ReturnOp::create(b, e.loc, ValueRange{e.i32(0)});
+    emitWorkspace();
+    entry.erase();
+    return success();
+  }
+
+private:
+  void loadDims(Value dims) {
+    Value *fields[] = {&c.tokens, &c.sequences, &c.longest, &c.pageLength, &c.pagesPerSequence, &c.pages};
+    for (auto [i, field] : llvm::enumerate(fields))
+      *field = LLVM::LoadOp::create(b, e.loc, e.i64Type(), e.offsetBytes(dims, e.i64(8 * i)), 8);
+  }
+
+  Value bufferPtr(int64_t index) { return e.loadPtr(e.offsetBytes(buffersArg, e.i64(8 * index))); }
+
+  /// Buffers in order: arguments but the cache, params, cache, results.
+  void bindArguments() {
+    Block &body = entry.getBody().front();
+    int64_t index = 0;
+    Value cache;
+    for (Value arg : body.getArguments()) {
+      if (isa<nn::CacheType>(arg.getType())) {
+        cache = arg;
+        continue;
+      }
+      Value base = bufferPtr(index++);
+      auto type = cast<RankedTensorType>(arg.getType());
+      c.buffers[arg] = {base, type.getElementType(), rowCount(plan.rows(arg)), plan.rows(arg).bound, BufferPlan::width(type)};
+    }
+    c.params = bufferPtr(index++);
+    if (cache)
+      c.scalars[cache] = bufferPtr(index++);
+    for (unsigned i = 0; i < entry.getNumResults(); ++i)
+      outputs.push_back(bufferPtr(index++));
+  }
+
+  /// extent(T, B) in i64.
+  Value evaluate(const Extent &extent, Value tokens, Value sequences) {
+    Value value = e.i64(extent.constant);
+    if (extent.perToken)
+      value = e.add(value, e.mul(tokens, e.i64(extent.perToken)));
+    if (extent.perSequence)
+      value = e.add(value, e.mul(sequences, e.i64(extent.perSequence)));
+    return value;
+  }
+
+  /// Offsets of all slots, then the size of the arena; each a multiple of 64.
+  SmallVector<Value> slotOffsets(Value tokens, Value sequences) {
+    SmallVector<Value> offsets{e.i64(0)};
+    for (const Extent &bytes : plan.slots()) {
+      Value size = e.add(evaluate(bytes, tokens, sequences), e.i64(63));
+      size = arith::AndIOp::create(b, e.loc, size, e.i64(~int64_t(63)));
+      offsets.push_back(e.add(offsets.back(), size));
+    }
+    return offsets;
+  }
+
+  void bindSlots() {
+    for (Value offset : slotOffsets(c.tokens, c.sequences))
+      slots.push_back(e.offsetBytes(c.arena, offset));
+  }
+
+  Value baseOf(const Storage &storage) { return storage.output >= 0 ? outputs[storage.output] : slots[storage.slot]; }
+
+  Value rowCount(const RowsInfo &rows) {
+    switch (rows.kind) {
+    case RowsInfo::Static:
+      return e.i64(rows.bound.constant);
+    case RowsInfo::Tokens:
+      return c.tokens;
+    case RowsInfo::Sequences:
+      return c.sequences;
+    case RowsInfo::SequencesPlusOne:
+      return e.add(c.sequences, e.i64(1));
+    case RowsInfo::PlanRows: {
+      const PlanBuffers &p = c.plan(rows.plan);
+      return e.toI64(e.loadScalar(e.address(p.offsets, e.i64(p.experts)), b.getI32Type()));
+    }
+    case RowsInfo::Unknown:
+      return e.i64(0);
+    }
+    llvm_unreachable("all kinds handled");
+  }
+
+  Buffer bufferOf(Value value) {
+    auto type = cast<RankedTensorType>(value.getType());
+    const RowsInfo &rows = plan.rows(value);
+    return {baseOf(plan.storage(value)), type.getElementType(), rowCount(rows), rows.bound, BufferPlan::width(type)};
+  }
+
+  /// The sequence of each token, from cu_seqlens.
+  void findSequences() {
+    Type i32 = b.getI32Type();
+    Value seqs;
+    entry.walk([&](nn::AttendOp op) { seqs = op.getCuSeqlens(); });
+    Buffer cu = c.buffer(seqs);
+    c.sequenceOf = {baseOf(plan.sequenceOf()), i32, c.tokens, {1, 0, 0}, 1};
+    e.loop(e.i64(0), c.sequences, 1, [&](Value sequence) {
+      Value first = e.toI64(e.loadScalar(e.address(cu, sequence), i32));
+      Value last = e.toI64(e.loadScalar(e.address(cu, e.add(sequence, e.i64(1))), i32));
+      e.loop(first, last, 1, [&](Value token) { e.storeScalar(e.address(c.sequenceOf, token), i32, e.toI32(sequence)); });
+    });
+  }
+
+  LogicalResult emitBlock(Block &block) {
+    for (Operation &op : block.without_terminator())
+      if (failed(emit(op)))
+        return failure();
+    return success();
+  }
+
+  LogicalResult emit(Operation &op) {
+    e.loc = op.getLoc();
+    if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
+      if (auto index = dyn_cast<IntegerAttr>(constant.getValue()); index && constant.getType().isIndex())
+        c.scalars[constant] = e.i64(index.getInt());
+      return success();
+    }
+    if (auto get = dyn_cast<nn::ParamGetOp>(op))
+      return bindParam(get);
+    if (auto loop = dyn_cast<nn::LayersOp>(op))
+      return emitLayers(loop);
+    for (Value result : op.getResults())
+      bindResult(result);
+    if (const Storage *scratch = plan.scratch(&op))
+      c.scratches[&op] = baseOf(*scratch);
+    if (isa<nn::ReshapeOp>(op) && plan.hasStorage(op.getOperand(0)))
+      return success();
+    auto kernel = kernels().find(op.getName().getStringRef());
+    if (kernel != kernels().end())
+      return kernel->second.kernel(c, &op);
+    if (OpTrait::hasElementwiseMappableTraits(&op))
+      return emitElementwise(c, &op);
+    return op.emitOpError("has no code for CPUs");
+  }
+
+  void bindResult(Value result) {
+    auto type = dyn_cast<PlanType>(result.getType());
+    if (!type) {
+      c.buffers[result] = bufferOf(result);
+      return;
+    }
+    PlanBuffers p;
+    Buffer *parts[] = {&p.idx, &p.slot2row, &p.row2slot, &p.offsets};
+    Value slotsOfPlan = e.mul(c.tokens, e.i64(type.getK()));
+    for (int part = 0; part < 4; ++part) {
+      *parts[part] = {baseOf(plan.storage(result, part)), b.getI32Type(), slotsOfPlan, {type.getK(), 0, 0}, 1};
+      if (part == 3)
+        *parts[part] = {baseOf(plan.storage(result, part)), b.getI32Type(), e.i64(type.getExperts() + 1), {0, 0, type.getExperts() + 1}, 1};
+    }
+    p.experts = type.getExperts();
+    p.k = type.getK();
+    c.plans[result] = p;
+  }
+
+  LogicalResult bindParam(nn::ParamGetOp get) {
+    auto param = SymbolTable::lookupNearestSymbolFrom<nn::ParamOp>(get, get.getParamAttr());
+    auto index = param->getAttrOfType<IntegerAttr>("nn.index");
+    auto format = param->getAttrOfType<StringAttr>("nn.format");
+    if (!index || !format)
+      return get.emitOpError("reads ") << get.getParamAttr() << ", which has no layout; run moe-assign-layouts first";
+    Value slot = e.i64(index.getInt());
+    if (Value layer = get.getLayer())
+      slot = e.add(slot, e.sub(c.layer(layer), e.i64((*param.getLayers())[0])));
+    Value base = e.loadPtr(e.offsetBytes(c.params, e.mul(slot, e.i64(8))));
+    auto type = param.getTensorType();
+    if (format.getValue() != "raw") {
+      int64_t rank = type.getRank();
+      c.weights[get.getValue()] = {base, format.getValue(), param.getGroups(), type.getDimSize(rank - 2), type.getDimSize(rank - 1)};
+    } else {
+      c.buffers[get.getValue()] = {base, type.getElementType(), e.i64(type.getDimSize(0)), {0, 0, type.getDimSize(0)}, BufferPlan::width(type)};
+    }
+    return success();
+  }
+
+  /// Copies |bytes| (a multiple of 2) from one place to another.
+  void copyBytes(Value to, Value from, Value bytes) {
+    Type i16 = b.getI16Type();
+    Value step = e.i64(64), whole = e.mul(e.udiv(bytes, step), step);
+    e.loop(e.i64(0), whole, 64, [&](Value at) {
+      Value lanes = e.loadLanes(e.offsetBytes(from, at), b.getF32Type());
+      e.storeLanes(e.offsetBytes(to, at), b.getF32Type(), lanes);
+    });
+    e.loop(whole, bytes, 2, [&](Value at) {
+      Value value = LLVM::LoadOp::create(b, e.loc, i16, e.offsetBytes(from, at), 2);
+      LLVM::StoreOp::create(b, e.loc, value, e.offsetBytes(to, at), 2);
+    });
+  }
+
+  Value bytesOf(const Buffer &buffer) { return e.mul(buffer.rows, e.i64(buffer.width * Emitter::bytesOf(buffer.element))); }
+
+  LogicalResult emitLayers(nn::LayersOp op) {
+    Block &body = op.getBody().front();
+    for (auto [init, arg, result] : llvm::zip(op.getInits(), body.getArguments().drop_front(), op.getCarried())) {
+      Buffer from = c.buffer(init), state = bufferOf(arg);
+      if (from.base != state.base)
+        copyBytes(state.base, from.base, bytesOf(from));
+      c.buffers[arg] = c.buffers[result] = state;
+    }
+    SmallVector<Value> stacks;
+    for (Value result : op.getStacked())
+      stacks.push_back(baseOf(plan.storage(result)));
+    int64_t lower = op.getLower(), upper = op.getUpper();
+    LogicalResult status = success();
+    e.loop(e.i64(lower), e.i64(upper), 1, [&](Value step) {
+      Value layer = op.getReverse() ? e.sub(e.i64(lower + upper - 1), step) : step;
+      c.scalars[op.getLayerIndex()] = layer;
+      status = emitBlock(body);
+      if (failed(status))
+        return;
+      Operation *end = body.getTerminator();
+      for (auto [arg, value] : llvm::zip(body.getArguments().drop_front(), end->getOperands().take_front(op.getInits().size())))
+        if (!plan.inPlace(value) && value != arg)
+          copyBytes(c.buffer(arg).base, c.buffer(value).base, bytesOf(c.buffer(arg)));
+      for (auto [stack, value] : llvm::zip(stacks, end->getOperands().drop_front(op.getInits().size()))) {
+        const Buffer &kept = c.buffer(value);
+        Value at = e.mul(e.sub(layer, e.i64(lower)), bytesOf(kept));
+        copyBytes(e.offsetBytes(stack, at), kept.base, bytesOf(kept));
+      }
+    });
+    return status;
+  }
+
+  /// Results that are not computed where they are wanted.
+  void copyResults() {
+    for (auto [i, value] : llvm::enumerate(entry.getBody().front().getTerminator()->getOperands())) {
+      bool placed = plan.hasStorage(value) && plan.storage(value).output == int(i);
+      if (!placed)
+        copyBytes(outputs[i], c.buffer(value).base, bytesOf(c.buffer(value)));
+    }
+  }
+
+  void emitWorkspace() {
+    b.setInsertionPoint(entry);
+    auto function = LLVM::LLVMFuncOp::create(b, e.loc, ("moe_workspace_" + entry.getName()).str(),
+                                             LLVM::LLVMFunctionType::get(e.i64Type(), {e.ptrType()}));
+    Block *block = function.addEntryBlock(b);
+    b.setInsertionPointToStart(block);
+    auto dim = [&](int64_t i) -> Value { return LLVM::LoadOp::create(b, e.loc, e.i64Type(), e.offsetBytes(block->getArgument(0), e.i64(8 * i)), 8); };
+    LLVM::ReturnOp::create(b, e.loc, ValueRange{slotOffsets(dim(0), dim(1)).back()});
+  }
+
+  func::FuncOp entry;
+  OpBuilder b;
+  Emitter e;
+  EntryContext c;
+  BufferPlan plan;
+  Value buffersArg;
+  SmallVector<Value> slots, outputs;
+};
+
+struct LowerCpu : cpu::impl::LowerCpuBase<LowerCpu> {
+  using LowerCpuBase::LowerCpuBase;
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    auto shape = Isa::get(isa);
+    if (failed(shape)) {
+      module.emitError("expects isa x86-64-v3 or x86-64-v4, got ") << isa;
+      return signalPassFailure();
+    }
+    SmallVector<std::string> names;
+    for (auto entry : llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
+      if (!entry->hasAttr("nn.entry")) {
+        entry.emitError("is no entry and has no code for CPUs");
+        return signalPassFailure();
+      }
+      names.push_back(entry.getName().str());
+      if (failed(EntryLowering(entry, *shape).run()))
+        return signalPassFailure();
+    }
+    addPackEntries(module, *shape, names);
+    addModuleTable(module, names);
+    for (auto param : llvm::make_early_inc_range(module.getOps<nn::ParamOp>()))
+      param.erase();
+    for (StringRef name : {"moe.config", "moe.name", "moe.max_positions", "moe.eos_token_ids"})
+      module->removeAttr(name);
+  }
+};
+} // namespace
