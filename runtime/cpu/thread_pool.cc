@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "runtime/cpu/thread_pool.h"
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include "runtime/cpu/fp_mode.h"
+
+namespace moe {
+namespace {
+
+// About 40 us: longer than the gap between two loops of a step, shorter than
+// anybody would miss.
+constexpr int kSpins = 1000;
+
+// Returns the first value of |word| that differs from |old|.
+uint32_t AwaitChange(const std::atomic<uint32_t>& word, uint32_t old) {
+  for (int i = 0; i < kSpins; ++i) {
+    const uint32_t value = word.load(std::memory_order_acquire);
+    if (value != old) return value;
+    _mm_pause();
+  }
+  word.wait(old, std::memory_order_acquire);
+  return word.load(std::memory_order_acquire);
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int threads) {
+  const int count = std::max(threads, 1) - 1;
+  workers_.reserve(static_cast<size_t>(count));
+  for (int i = 0; i < count; ++i) {
+    try {
+      workers_.emplace_back([this, i] { WorkerMain(i + 1); });
+    } catch (const std::system_error&) {
+      break;
+    }
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  stop_ = true;
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::RunShare(int index) const {
+  const int64_t parts = size();
+  const int64_t grains = job_.n / job_.grain + (job_.n % job_.grain != 0);
+  // Splitting quotient and remainder keeps the products below n.
+  const int64_t each = grains / parts, extra = grains % parts;
+  const int64_t first = each * index + std::min<int64_t>(index, extra);
+  const int64_t last = first + each + (index < extra ? 1 : 0);
+  if (first == last) return;
+  const int64_t end = last == grains ? job_.n : last * job_.grain;
+  job_.fn(job_.closure, first * job_.grain, end);
+}
+
+void ThreadPool::WorkerMain(int index) {
+  uint32_t seen = 0;
+  while (true) {
+    seen = AwaitChange(epoch_, seen);
+    if (stop_) return;
+    {
+      ScopedMxcsr mode(job_.mxcsr);
+      RunShare(index);
+    }
+    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      running_.notify_one();
+  }
+}
+
+void ThreadPool::ParallelFor(RangeFn fn, void* closure, int64_t n,
+                             int64_t grain) {
+  if (n <= 0) return;
+  grain = std::max<int64_t>(grain, 1);
+  if (workers_.empty() || n <= grain ||
+      taken_.exchange(true, std::memory_order_acquire)) {
+    fn(closure, 0, n);
+    return;
+  }
+  job_ = {fn, closure, n, grain, _mm_getcsr()};
+  running_.store(static_cast<uint32_t>(workers_.size()),
+                 std::memory_order_relaxed);
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+  RunShare(0);
+  for (uint32_t left = running_.load(std::memory_order_acquire); left != 0;)
+    left = AwaitChange(running_, left);
+  taken_.store(false, std::memory_order_release);
+}
+
+}  // namespace moe

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// A module, its weights and the threads that run it.
+//
+//   ASSIGN_OR_RETURN(auto engine, Engine::Open("out.moe", {.threads = 2}));
+//   RETURN_IF_ERROR(engine->LoadWeights("DIR"));
+
+#ifndef MOE_RUNTIME_ENGINE_H_
+#define MOE_RUNTIME_ENGINE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "runtime/cpu/isa.h"
+#include "runtime/cpu/thread_pool.h"
+#include "runtime/module.h"
+#include "runtime/weights.h"
+
+namespace moe {
+
+// Processors that this process may run on.
+int AvailableProcessors();
+
+struct EngineOptions {
+  int threads = 0;  // 0: one for each processor that the process may run on
+  std::optional<IsaLevel> isa = {};
+};
+
+// Not movable: what runs on it keeps pointers. Weights are loaded at most once,
+// before anything runs; afterwards sessions of several threads may share it
+// (their parallel loops take turns).
+class Engine {
+ public:
+  // The codes of Module::Open.
+  static absl::StatusOr<std::unique_ptr<Engine>> Open(
+      const std::string& path, const EngineOptions& options = {});
+
+  absl::Status LoadWeights(const std::string& dir);
+  absl::Status MakeRandomWeights(uint64_t seed);
+
+  const Module& module() const { return module_; }
+  const Manifest& manifest() const { return module_.manifest(); }
+  // Null before weights were loaded.
+  const Weights* weights() const { return weights_ ? &*weights_ : nullptr; }
+  ThreadPool& pool() const { return pool_; }
+
+ private:
+  Engine(Module module, int threads)
+      : module_(std::move(module)), pool_(threads) {}
+
+  Module module_;
+  mutable ThreadPool pool_;
+  std::optional<Weights> weights_;
+};
+
+}  // namespace moe
+
+#endif  // MOE_RUNTIME_ENGINE_H_

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "runtime/scorer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "lib/core/errors.h"
+#include "lib/core/status_macros.h"
+#include "runtime/token_ids.h"
+
+namespace moe {
+namespace {
+
+constexpr char kIdx[] = "routing.idx", kWeight[] = "routing.weight";
+
+}  // namespace
+
+Dims LargestDims(const ScorerOptions& options) {
+  return {options.max_tokens, options.max_rows, options.max_tokens, 0, 0, 0};
+}
+
+absl::StatusOr<Scorer> Scorer::Create(const Engine& engine,
+                                      const ScorerOptions& options) {
+  const std::optional<ModelSpec>& model = engine.manifest().model;
+  RETURN_IF_ERROR(engine.manifest().GetEntry("score").status());
+  if (!model)
+    return Error(Code::M109, "the manifest has score but no model. Compile ",
+                 "the model again.");
+  ASSIGN_OR_RETURN(BoundEntry entry,
+                   BoundEntry::Bind(engine, "score", LargestDims(options)));
+  Scorer scorer(std::move(entry));
+  scorer.model_ = &*model;
+  scorer.ids_.resize(static_cast<size_t>(options.max_tokens));
+  scorer.positions_.resize(static_cast<size_t>(options.max_tokens));
+  scorer.cu_seqlens_.resize(static_cast<size_t>(options.max_rows) + 1);
+  BoundEntry& bound = scorer.entry_;
+  RETURN_IF_ERROR(bound.SetInput("ids", scorer.ids_.data()));
+  RETURN_IF_ERROR(bound.SetInput("positions", scorer.positions_.data()));
+  RETURN_IF_ERROR(bound.SetInput("cu_seqlens", scorer.cu_seqlens_.data()));
+  RETURN_IF_ERROR(bound.CheckInputsSet());
+  RETURN_IF_ERROR(bound.CheckOutput(
+      "logits", DType::kF32, {"tokens", std::to_string(model->vocab_size)}));
+  const std::string layers = std::to_string(model->moe_layers.size());
+  const std::string k = std::to_string(model->top_k);
+  if (bound.Has(kIdx) || bound.Has(kWeight)) {
+    RETURN_IF_ERROR(
+        bound.CheckOutput(kIdx, DType::kI32, {layers, "tokens", k}));
+    RETURN_IF_ERROR(
+        bound.CheckOutput(kWeight, DType::kF32, {layers, "tokens", k}));
+  }
+  return scorer;
+}
+
+absl::Status Scorer::Run(std::span<const std::span<const int32_t>> rows) {
+  rows_ = 0;
+  if (rows.empty()) return absl::OkStatus();
+  if (rows.size() >= cu_seqlens_.size())
+    return Error(Code::R203, "a pack of ", rows.size(), " rows; at most ",
+                 cu_seqlens_.size() - 1, " were asked for");
+  size_t at = 0, longest = 0;
+  for (size_t b = 0; b < rows.size(); ++b) {
+    RETURN_IF_ERROR(CheckIds(rows[b], model_->vocab_size, "a row"));
+    RETURN_IF_ERROR(CheckLength(static_cast<int64_t>(rows[b].size()),
+                                model_->max_positions, "a row"));
+    if (rows[b].size() > ids_.size() - at)
+      return Error(Code::R203, "a pack of more than ", ids_.size(),
+                   " tokens, which is what was asked for");
+    cu_seqlens_[b] = static_cast<int32_t>(at);
+    for (size_t i = 0; i < rows[b].size(); ++i, ++at) {
+      ids_[at] = rows[b][i];
+      positions_[at] = static_cast<int32_t>(i);
+    }
+    longest = std::max(longest, rows[b].size());
+  }
+  cu_seqlens_[rows.size()] = static_cast<int32_t>(at);
+  RETURN_IF_ERROR(
+      entry_.Run({static_cast<int64_t>(at), static_cast<int64_t>(rows.size()),
+                  static_cast<int64_t>(longest), 0, 0, 0}));
+  rows_ = rows.size();
+  return absl::OkStatus();
+}
+
+std::span<const float> Scorer::RowLogits(size_t row) const {
+  const auto vocab = static_cast<size_t>(model_->vocab_size);
+  const auto begin = static_cast<size_t>(cu_seqlens_[row]);
+  const auto end = static_cast<size_t>(cu_seqlens_[row + 1]);
+  return {entry_.Output<float>("logits") + begin * vocab,
+          (end - begin) * vocab};
+}
+
+bool Scorer::has_routing() const { return entry_.Has(kIdx); }
+
+RowRouting Scorer::Routing(size_t moe_layer, size_t row) const {
+  const auto k = static_cast<size_t>(model_->top_k);
+  const auto tokens = static_cast<size_t>(cu_seqlens_[rows_]);
+  const auto begin = static_cast<size_t>(cu_seqlens_[row]);
+  const auto count = static_cast<size_t>(cu_seqlens_[row + 1]) - begin;
+  const size_t offset = (moe_layer * tokens + begin) * k;
+  return {model_->top_k,
+          {entry_.Output<int32_t>(kIdx) + offset, count * k},
+          {entry_.Output<float>(kWeight) + offset, count * k}};
+}
+
+std::vector<double> RowNll(std::span<const int32_t> ids,
+                           std::span<const float> logits) {
+  std::vector<double> nll;
+  if (ids.size() < 2) return nll;
+  const size_t vocab = logits.size() / ids.size();
+  nll.reserve(ids.size() - 1);
+  for (size_t i = 0; i + 1 < ids.size(); ++i) {
+    const std::span<const float> row = logits.subspan(i * vocab, vocab);
+    const double largest = *std::max_element(row.begin(), row.end());
+    double sum = 0;
+    for (float logit : row) sum += std::exp(logit - largest);
+    nll.push_back(std::log(sum) + largest -
+                  row[static_cast<size_t>(ids[i + 1])]);
+  }
+  return nll;
+}
+
+}  // namespace moe

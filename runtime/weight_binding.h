@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Which checkpoint tensor each source of each parameter is.
+
+#ifndef MOE_RUNTIME_WEIGHT_BINDING_H_
+#define MOE_RUNTIME_WEIGHT_BINDING_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "lib/core/checkpoint.h"
+#include "runtime/manifest.h"
+
+namespace moe {
+
+// Borrows the manifest and the checkpoint it was made of. Immutable.
+class WeightBinding {
+ public:
+  // Finds every tensor and checks it: W101 for one that is missing, W102 and
+  // W103 for another shape or dtype than the module was compiled for.
+  static absl::StatusOr<WeightBinding> Bind(const Manifest& manifest,
+                                            const Checkpoint& checkpoint);
+
+  // The tensor that |source| of |param| takes for a layer and a group.
+  const Tensor& Find(const ParamSpec& param, const SourceSpec& source,
+                     int64_t layer, int64_t group) const;
+
+  // Where the first element of |source| for a layer and a group lies.
+  const std::byte* Data(const ParamSpec& param, const SourceSpec& source,
+                        int64_t layer, int64_t group) const;
+
+  bool Uses(const Tensor* tensor) const { return used_.contains(tensor); }
+  size_t used_count() const { return used_.size(); }
+
+ private:
+  explicit WeightBinding(const Manifest& manifest) : manifest_(&manifest) {}
+  absl::Status BindSource(const Checkpoint& checkpoint, const ParamSpec& param,
+                          const SourceSpec& source, int64_t layer);
+
+  const Manifest* manifest_;
+  std::vector<const Tensor*> tensors_;
+  std::vector<size_t> first_;  // in tensors_, by parameter
+  absl::flat_hash_set<const Tensor*> used_;
+};
+
+}  // namespace moe
+
+#endif  // MOE_RUNTIME_WEIGHT_BINDING_H_
