@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "lib/frontend/builder.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+
+namespace mlir::moe::frontend {
+
+constexpr int64_t kDynamic = ShapedType::kDynamic;
+
+//===----------------------------------------------------------------------===//
+// Routers
+//===----------------------------------------------------------------------===//
+
+Value RouterBuilder::linear(Value x, Value w) {
+  return nn::LinearOp::create(builder, loc, x, w, Value());
+}
+
+Value RouterBuilder::softmax(Value scores) {
+  return nn::SoftmaxOp::create(builder, loc, scores, uint64_t{1});
+}
+
+Value RouterBuilder::select(Value scores, int64_t k) {
+  return SelectOp::create(builder, loc, scores, Value(),
+                          static_cast<uint64_t>(k));
+}
+
+Value RouterBuilder::pick(Value scores, Value idx) {
+  return PickOp::create(builder, loc, scores, idx);
+}
+
+Value RouterBuilder::renormalize(Value weights) {
+  Value sum = nn::ReduceOp::create(builder, loc, weights, nn::ReduceKind::Sum,
+                                   uint64_t{1});
+  Value den = nn::BroadcastOp::create(builder, loc, weights.getType(), sum,
+                                      Value(), uint64_t{1});
+  return arith::DivFOp::create(builder, loc, weights, den);
+}
+
+Value RouterBuilder::scale(Value weights, double factor) {
+  if (factor == 1)
+    return weights;
+  auto type = cast<RankedTensorType>(weights.getType());
+  auto row = RankedTensorType::get({type.getDimSize(1)}, type.getElementType());
+  Value constant = arith::ConstantOp::create(
+      builder, loc,
+      DenseElementsAttr::get(
+          row, builder.getFloatAttr(type.getElementType(), factor).getValue()));
+  Value all = nn::BroadcastOp::create(builder, loc, type, constant, weights,
+                                      uint64_t{0});
+  return arith::MulFOp::create(builder, loc, weights, all);
+}
+
+Value RouterBuilder::groupMask(Value scores, int64_t groups, int64_t keep,
+                               GroupScore score, double fill) {
+  return GroupMaskOp::create(
+      builder, loc, scores, static_cast<uint64_t>(groups),
+      static_cast<uint64_t>(keep), score, uint64_t{1}, llvm::APFloat(fill));
+}
+
+//===----------------------------------------------------------------------===//
+// Parameters
+//===----------------------------------------------------------------------===//
+
+ModelBuilder::ModelBuilder(MLIRContext &context, Weights &weights,
+                           std::string modelName)
+    : context(context), weights(weights), location(UnknownLoc::get(&context)),
+      module(ModuleOp::create(location)), builder(&context),
+      name(std::move(modelName)) {
+  for (char &c : name)
+    if (!llvm::isAlnum(c))
+      c = '_';
+  if (name.empty() || llvm::isDigit(name.front()))
+    name.insert(name.begin(), '_');
+  builder.setInsertionPointToEnd(module->getBody());
+}
+
+static Type elementType(Builder &builder, ::moe::DType dtype) {
+  switch (dtype) {
+  case ::moe::DType::kBF16:
+    return builder.getBF16Type();
+  case ::moe::DType::kF16:
+    return builder.getF16Type();
+  default:
+    return builder.getF32Type();
+  }
+}
+
+Param ModelBuilder::param(llvm::StringRef paramName,
+                          llvm::ArrayRef<int64_t> shape,
+                          llvm::ArrayRef<Source> sources,
+                          std::optional<LayerRange> layers) {
+  if (layers && layers->empty())
+    return {};
+  std::optional<::moe::DType> dtype;
+  llvm::SmallVector<Attribute> attrs;
+  for (const Source &source : sources) {
+    absl::StatusOr<::moe::DType> found = weights.use(source, layers);
+    if (!found.ok())
+      error.Update(found.status());
+    else if (dtype && *dtype != *found)
+      error.Update(::moe::Error(
+          ::moe::Code::W109, "tensors ", ::moe::Quoted(sources.front().pattern),
+          " are ", ::moe::DTypeName(*dtype), ", but ",
+          ::moe::Quoted(source.pattern), " are ", ::moe::DTypeName(*found),
+          ". Convert the checkpoint to one dtype."));
+    else
+      dtype = *found;
+    attrs.push_back(nn::SourceAttr::get(
+        &context, builder.getStringAttr(source.pattern), source.shape,
+        source.at, source.rows, source.offset, source.strides));
+  }
+  auto type = RankedTensorType::get(
+      shape, elementType(builder, dtype.value_or(::moe::DType::kF32)));
+  auto range = layers ? builder.getDenseI64ArrayAttr({layers->lo, layers->hi})
+                      : DenseI64ArrayAttr();
+  auto op = nn::ParamOp::create(
+      builder, location, builder.getStringAttr(paramName), TypeAttr::get(type),
+      range, builder.getArrayAttr(attrs));
+  Param out{FlatSymbolRefAttr::get(op.getSymNameAttr()), type,
+            layers.has_value()};
+  if (shape.size() > 1)
+    matrices.push_back(out);
+  return out;
+}
+
+Param ModelBuilder::vector(llvm::StringRef paramName, llvm::StringRef pattern,
+                           int64_t size, std::optional<LayerRange> layers) {
+  return param(paramName, {size},
+               Source{.pattern = pattern.str(), .shape = {size}}, layers);
+}
+
+Param ModelBuilder::matrix(llvm::StringRef paramName, llvm::StringRef pattern,
+                           int64_t rows, int64_t columns,
+                           std::optional<LayerRange> layers) {
+  return param(paramName, {rows, columns},
+               Source{.pattern = pattern.str(), .shape = {rows, columns}},
+               layers);
+}
+
+Param ModelBuilder::gated(llvm::StringRef paramName, llvm::StringRef gate,
+                          llvm::StringRef up, int64_t width, int64_t columns,
+                          std::optional<LayerRange> layers) {
+  llvm::SmallVector<int64_t, 3> part{width}, whole{2 * width};
+  if (columns) {
+    part.push_back(columns);
+    whole.push_back(columns);
+  }
+  Source first{.pattern = gate.str(), .shape = part, .rows = width};
+  Source second{.pattern = up.str(), .shape = part, .at = width, .rows = width};
+  return param(paramName, whole, {first, second}, layers);
+}
+
+FlatSymbolRefAttr ModelBuilder::router(llvm::StringRef routerName,
+                                       int64_t hidden, int64_t experts,
+                                       int64_t k, Param gate, RouterBody body) {
+  llvm::erase_if(matrices,
+                 [&](const Param &p) { return p.symbol == gate.symbol; });
+  Type f32 = builder.getF32Type();
+  Type plan = PlanType::get(&context, PlanLayout::TokenMajor, experts, k);
+  auto type = builder.getFunctionType(
+      {RankedTensorType::get({kDynamic, hidden}, f32), gate.type},
+      {plan, RankedTensorType::get({kDynamic, k}, f32)});
+  auto op =
+      RouterOp::create(builder, location, builder.getStringAttr(routerName),
+                       TypeAttr::get(type), ArrayAttr(), ArrayAttr());
+  Block *block = new Block();
+  op.getBody().push_back(block);
+  block->addArguments(type.getInputs(), {location, location});
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToEnd(block);
+  RouterBuilder inner(builder, location);
+  auto [idx, combine] =
+      body(inner, block->getArgument(0), block->getArgument(1));
+  Value made = MakePlanOp::create(builder, location, idx,
+                                  static_cast<uint64_t>(experts));
+  ReturnOp::create(builder, location, ValueRange{made, combine});
+  return FlatSymbolRefAttr::get(op.getSymNameAttr());
+}
+
+//===----------------------------------------------------------------------===//
+// The model
+//===----------------------------------------------------------------------===//
+
+Value ModelBuilder::begin(Param embed) {
+  bool bf16 = llvm::all_of(matrices, [](const Param &p) {
+    return p.type.getElementType().isBF16();
+  });
+  activation = bf16 ? Type(builder.getBF16Type()) : Type(builder.getF32Type());
+  Type ints = RankedTensorType::get({kDynamic}, builder.getI32Type());
+  Type logits = RankedTensorType::get({kDynamic, embed.type.getDimSize(0)},
+                                      builder.getF32Type());
+  // Symbols of parameters are taken.
+  std::string symbol = name;
+  while (module->lookupSymbol(symbol))
+    symbol += "_model";
+  model = nn::ModelOp::create(
+      builder, location, builder.getStringAttr(symbol),
+      TypeAttr::get(builder.getFunctionType({ints, ints, ints}, {logits})),
+      ArrayAttr(), ArrayAttr());
+  Block *block = new Block();
+  model.getBody().push_back(block);
+  block->addArguments({ints, ints, ints}, {location, location, location});
+  builder.setInsertionPointToEnd(block);
+  Value table = get(embed, Value());
+  Type x =
+      RankedTensorType::get({kDynamic, embed.type.getDimSize(1)}, activation);
+  return nn::EmbeddingOp::create(builder, location, x, block->getArgument(0),
+                                 table);
+}
+
+Value ModelBuilder::ropeTable(const RopeTable &rope) {
+  return nn::RopeTableOp::create(builder, location, positions(),
+                                 builder.getDenseF32ArrayAttr(rope.invFreq),
+                                 builder.getF64FloatAttr(rope.scale));
+}
+
+Value ModelBuilder::get(Param param, Value layer) {
+  return nn::ParamGetOp::create(builder, location, param.type, param.symbol,
+                                param.perLayer ? layer : Value());
+}
+
+Value ModelBuilder::layers(LayerRange range, Value x,
+                           llvm::function_ref<Value(Value, Value)> body) {
+  if (range.empty())
+    return x;
+  auto loop = nn::LayersOp::create(builder, location, TypeRange{x.getType()},
+                                   builder.getI64IntegerAttr(range.lo),
+                                   builder.getI64IntegerAttr(range.hi),
+                                   UnitAttr(), ValueRange{x}, ValueRange{});
+  Block *block = new Block();
+  loop.getBody().push_back(block);
+  Value layer = block->addArgument(builder.getIndexType(), location);
+  Value carried = block->addArgument(x.getType(), location);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToEnd(block);
+  Value y = body(layer, carried);
+  nn::YieldOp::create(builder, location, ValueRange{y});
+  return loop.getResult(0);
+}
+
+Value ModelBuilder::rmsNorm(Value x, Param weight, Value layer, double eps) {
+  return nn::RmsNormOp::create(builder, location, x, get(weight, layer),
+                               llvm::APFloat(eps));
+}
+
+Value ModelBuilder::add(Value a, Value b) {
+  return arith::AddFOp::create(builder, location, a, b);
+}
+
+/// down(glu(gate_up(rows))), the parameters as block arguments behind the rows:
+/// matrices first, then biases.
+static void buildMlpBody(OpBuilder &builder, Location loc, Region &region,
+                         const MlpParams &params, Type rows, bool perExpert) {
+  Block *block = new Block();
+  region.push_back(block);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToEnd(block);
+  Value x = block->addArgument(rows, loc);
+  auto argument = [&](const Param &param) -> Value {
+    if (!param)
+      return {};
+    RankedTensorType type = param.type;
+    if (perExpert)
+      type = RankedTensorType::get(type.getShape().drop_front(),
+                                   type.getElementType());
+    return block->addArgument(type, loc);
+  };
+  Value gateUp = argument(params.gateUp), down = argument(params.down);
+  Value gateUpBias = argument(params.gateUpBias),
+        downBias = argument(params.downBias);
+  Value g = nn::LinearOp::create(builder, loc, x, gateUp, gateUpBias);
+  Value u = nn::GluOp::create(builder, loc, g, params.act);
+  Value y = nn::LinearOp::create(builder, loc, u, down, downBias);
+  YieldOp::create(builder, loc, ValueRange{y});
+}
+
+static ArrayAttr symbolsOf(Builder &builder, const MlpParams &params) {
+  llvm::SmallVector<Attribute> symbols;
+  for (const Param *param :
+       {&params.gateUp, &params.down, &params.gateUpBias, &params.downBias})
+    if (*param)
+      symbols.push_back(param->symbol);
+  return builder.getArrayAttr(symbols);
+}
+
+Value ModelBuilder::moeLayer(Value x, Value layer, const MoeParams &params) {
+  ArrayAttr none = builder.getArrayAttr({});
+  auto op = LayerOp::create(
+      builder, location, x.getType(), x, layer, params.router,
+      builder.getArrayAttr({params.gate.symbol}),
+      builder.getI64IntegerAttr(params.experts),
+      builder.getI64IntegerAttr(params.segments),
+      symbolsOf(builder, params.expert),
+      params.shared ? symbolsOf(builder, *params.shared) : none);
+  buildMlpBody(builder, location, op.getBody(), params.expert, x.getType(),
+               true);
+  if (params.shared)
+    buildMlpBody(builder, location, op.getShared(), *params.shared, x.getType(),
+                 false);
+  return op.getResult();
+}
+
+void ModelBuilder::end(Value x, Param norm, double eps, Param head) {
+  Value logits = nn::HeadOp::create(builder, location,
+                                    model.getResultTypes()[0], x, norm.symbol,
+                                    builder.getF64FloatAttr(eps), head.symbol);
+  nn::ReturnOp::create(builder, location, ValueRange{logits});
+}
+
+} // namespace mlir::moe::frontend

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Builds a module of the model phase. A family first declares parameters, then
+// the router, then the model:
+//
+//   Param embed = m.matrix("embed", "model.embed_tokens.weight", vocab, hidden);
+//   ...
+//   Value x = m.begin(embed);
+//   x = m.layers({0, count}, x, [&](Value layer, Value h) { ... });
+//   m.end(x, norm, eps, head);
+//
+// Declaring a parameter looks its tensors up. The first error is kept, and
+// building goes on as if there were none: ask status() at the end.
+#ifndef MOE_LIB_FRONTEND_BUILDER_H
+#define MOE_LIB_FRONTEND_BUILDER_H
+
+#include "dialect/moe/MoeDialect.h"
+#include "lib/frontend/rope.h"
+#include "lib/frontend/weights.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+
+#include "llvm/ADT/STLFunctionalExtras.h"
+
+#include <optional>
+#include <string>
+
+namespace mlir::moe::frontend {
+
+/// A declared `nn.param`.
+struct Param {
+  FlatSymbolRefAttr symbol;
+  RankedTensorType type; ///< of one layer
+  bool perLayer = false;
+  explicit operator bool() const { return static_cast<bool>(symbol); }
+};
+
+/// A gated MLP: experts, shared experts or a dense layer.
+struct MlpParams {
+  Param gateUp, down, gateUpBias, downBias; ///< biases may be absent
+  nn::Activation act = nn::Activation::Silu;
+};
+
+/// A mixture-of-experts layer.
+struct MoeParams {
+  FlatSymbolRefAttr router = {};
+  Param gate = {}; ///< of the router
+  int64_t experts = 0, segments = 1;
+  MlpParams expert = {};
+  std::optional<MlpParams> shared = {};
+};
+
+/// Operations of a router's body.
+class RouterBuilder {
+public:
+  RouterBuilder(OpBuilder &builder, Location loc)
+      : builder(builder), loc(loc) {}
+  Value linear(Value x, Value w);
+  Value softmax(Value scores); ///< over experts
+  Value select(Value scores, int64_t k);
+  Value pick(Value scores, Value idx);
+  Value renormalize(Value weights); ///< to sum 1 over the chosen
+  Value scale(Value weights, double factor);
+  Value groupMask(Value scores, int64_t groups, int64_t keep, GroupScore score,
+                  double fill);
+
+private:
+  OpBuilder &builder;
+  Location loc;
+};
+
+class ModelBuilder {
+public:
+  /// The model's symbol is |name| with other characters than letters, digits
+  /// and '_' replaced. |weights| must outlive the builder.
+  ModelBuilder(MLIRContext &context, Weights &weights, std::string name);
+
+  // Parameters. The dtype is the stored one.
+  Param param(llvm::StringRef name, llvm::ArrayRef<int64_t> shape,
+              llvm::ArrayRef<Source> sources,
+              std::optional<LayerRange> layers = std::nullopt);
+  Param vector(llvm::StringRef name, llvm::StringRef pattern, int64_t size,
+               std::optional<LayerRange> layers = std::nullopt);
+  Param matrix(llvm::StringRef name, llvm::StringRef pattern, int64_t rows,
+               int64_t columns,
+               std::optional<LayerRange> layers = std::nullopt);
+  /// Rows of |gate|, then of |up|, |width| each; |columns| 0 for biases.
+  Param gated(llvm::StringRef name, llvm::StringRef gate, llvm::StringRef up,
+              int64_t width, int64_t columns, std::optional<LayerRange> layers);
+
+  /// `moe.router @name(x, gate) -> (plan, weights)`. |body| gives the chosen
+  /// experts [T, K] and their weights [T, K].
+  using RouterBody = llvm::function_ref<std::pair<Value, Value>(
+      RouterBuilder &, Value x, Value gate)>;
+  FlatSymbolRefAttr router(llvm::StringRef name, int64_t hidden,
+                           int64_t experts, int64_t k, Param gate,
+                           RouterBody body);
+
+  /// Starts the model with the embedding of the ids. Activations are bf16 if
+  /// every matrix declared up to now is, those of routers apart; else f32.
+  Value begin(Param embed);
+  Value ropeTable(const RopeTable &rope);
+  /// Runs |body| for each layer of the range; |x| itself if it is empty.
+  Value layers(LayerRange range, Value x,
+               llvm::function_ref<Value(Value layer, Value x)> body);
+  Value rmsNorm(Value x, Param weight, Value layer, double eps);
+  Value add(Value a, Value b);
+  /// y = mixture(x), without norm and residual.
+  Value moeLayer(Value x, Value layer, const MoeParams &params);
+  /// Final norm, output projection, return.
+  void end(Value x, Param norm, double eps, Param head);
+
+  OpBuilder &ops() { return builder; }
+  Location loc() const { return location; }
+  Value positions() { return model.getArgument(1); }
+  Value seqs() { return model.getArgument(2); }
+
+  /// The first error of a declaration.
+  const absl::Status &status() const { return error; }
+  /// The finished module, not yet verified.
+  OwningOpRef<ModuleOp> take() { return std::move(module); }
+
+private:
+  Value get(Param param, Value layer);
+
+  MLIRContext &context;
+  Weights &weights;
+  Location location;
+  OwningOpRef<ModuleOp> module;
+  OpBuilder builder;
+  std::string name;
+  absl::Status error;
+  nn::ModelOp model;
+  llvm::SmallVector<Param> matrices;
+  Type activation;
+};
+
+} // namespace mlir::moe::frontend
+
+#endif

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The tensors of a checkpoint, by the patterns of names that parameters read.
+#ifndef MOE_LIB_FRONTEND_WEIGHTS_H
+#define MOE_LIB_FRONTEND_WEIGHTS_H
+
+#include "lib/core/checkpoint.h"
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/StringRef.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mlir::moe::frontend {
+
+/// Layers [lo, hi).
+struct LayerRange {
+  int64_t lo = 0, hi = 0;
+  bool empty() const { return lo >= hi; }
+};
+
+/// Rows of a parameter in a checkpoint: the fields of `#nn.source`, `{i}`
+/// standing for the layer and `{e}` for the expert.
+struct Source {
+  std::string pattern;
+  llvm::SmallVector<int64_t, 3> shape;
+  int64_t at = 0, rows = 0, offset = 0;
+  llvm::SmallVector<int64_t, 3> strides = {};
+};
+
+/// Which tensors a model asks for, and what is wrong with them. Borrows the
+/// checkpoint, which must outlive it.
+class Weights {
+public:
+  explicit Weights(const ::moe::Checkpoint &checkpoint)
+      : checkpoint(checkpoint) {}
+
+  /// Names of config keys and their values, so that a missing tensor can be
+  /// explained by a wrong count.
+  void setLayers(int64_t count) { layers = count; }
+  void setExperts(std::string key, int64_t count) {
+    expertsKey = std::move(key), experts = count;
+  }
+
+  bool has(llvm::StringRef name) const {
+    return checkpoint.Find(std::string_view(name)) != nullptr;
+  }
+
+  /// Marks all tensors of |source| as used and gives their dtype: over |range|
+  /// where the pattern holds {i}, over all experts where it holds {e}.
+  /// W101 if one is missing, W102 if its shape differs, W109 if they differ in
+  /// dtype, W110 if it is none of f32, bf16, f16, C106 if the number of layers
+  /// or experts explains the error.
+  absl::StatusOr<::moe::DType> use(const Source &source,
+                                   std::optional<LayerRange> range);
+
+  /// After the last use(): W104 or C106 if a tensor was not used, unless its
+  /// name ends in one of |harmless|. Those are given back.
+  absl::StatusOr<std::vector<std::string>>
+  finish(llvm::ArrayRef<llvm::StringRef> harmless) const;
+
+  /// Tensors used up to now.
+  int64_t usedCount() const { return used.size(); }
+
+private:
+  absl::Status missing(const Source &source, const std::string &name,
+                       int64_t expert) const;
+  absl::Status unexpected(const ::moe::Tensor &tensor) const;
+  int64_t countAfter(llvm::StringRef prefix) const;
+
+  const ::moe::Checkpoint &checkpoint;
+  llvm::DenseSet<const ::moe::Tensor *> used;
+  std::vector<std::string> patterns;
+  std::string expertsKey = "num_experts";
+  int64_t layers = 0, experts = 0;
+};
+
+/// |pattern| with {i} and {e} replaced.
+std::string expandPattern(llvm::StringRef pattern, int64_t layer,
+                          int64_t expert);
+
+} // namespace mlir::moe::frontend
+
+#endif
