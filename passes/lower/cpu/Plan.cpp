@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Plans: rows grouped by expert, and the way back to tokens.
+#include "passes/lower/cpu/Routing.h"
+#include "passes/lower/cpu/Views.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::cpu;
+
+namespace {
+Value loadInt(Emitter &e, const Buffer &x, Value at) {
+  return e.loadScalar(e.offset(x.base, at, x.element), x.element);
+}
+void storeInt(Emitter &e, const Buffer &x, Value at, Value value) {
+  e.storeScalar(e.offset(x.base, at, x.element), x.element, value);
+}
+
+/// Stable counting sort of the choices, in one thread. Cell e + 1 of the
+/// offsets counts expert e, then holds its next row, and so ends as its end.
+LogicalResult emitMakePlan(EntryContext &c, Operation *op) {
+  auto make = cast<MakePlanOp>(op);
+  Emitter &e = c.e;
+  const PlanBuffers &plan = c.plan(make.getPlan());
+  int64_t experts = make.getExperts();
+  const Buffer &idx = c.buffer(make.getIdx());
+  Value slots = asRows(c, make.getIdx(), 1).rows;
+  Value one = e.i64(1), none = e.i32(experts);
+  auto isValid = [&](Value expert) {
+    return e.cmp(arith::CmpIPredicate::ult, expert, none);
+  };
+  auto cellOf = [&](Value expert) { return e.add(e.toI64(expert), one); };
+  e.lanes(experts + 1, [&](Value column, Value mask) {
+    storeAt(e, plan.offsets, column, e.splatI32(0), mask);
+  });
+  e.loop(e.i64(0), slots, 1, [&](Value slot) {
+    Value expert = loadInt(e, idx, slot), valid = isValid(expert);
+    storeInt(e, plan.idx, slot, e.select(valid, expert, none));
+    e.ifThen(valid, [&] {
+      Value cell = cellOf(expert);
+      storeInt(e, plan.offsets, cell,
+               e.add(loadInt(e, plan.offsets, cell), e.i32(1)));
+    });
+  });
+  e.loop(one, e.i64(experts + 1), 1, ValueRange{e.i32(0)},
+         [&](Value cell, ValueRange start) {
+           Value count = loadInt(e, plan.offsets, cell);
+           storeInt(e, plan.offsets, cell, start[0]);
+           return SmallVector<Value>{e.add(start[0], count)};
+         });
+  e.loop(e.i64(0), slots, 1, [&](Value slot) {
+    Value expert = loadInt(e, plan.idx, slot);
+    Value row = e.ifElse(
+        isValid(expert),
+        [&] {
+          Value cell = cellOf(expert), row = loadInt(e, plan.offsets, cell);
+          storeInt(e, plan.offsets, cell, e.add(row, e.i32(1)));
+          storeInt(e, plan.row2slot, e.toI64(row), e.toI32(slot));
+          return SmallVector<Value>{row};
+        },
+        [&] { return SmallVector<Value>{e.i32(-1)}; })[0];
+    storeInt(e, plan.slot2row, slot, row);
+  });
+  return success();
+}
+
+LogicalResult emitPlanIndices(EntryContext &c, Operation *op) {
+  Emitter &e = c.e;
+  const PlanBuffers &plan = c.plan(op->getOperand(0));
+  const Buffer &y = c.result(op);
+  parallelElements(c, op->getResult(0), [&](Value index, Value mask) {
+    storeAt(e, y, index, loadAt(e, plan.idx, index, mask), mask);
+  });
+  return success();
+}
+
+LogicalResult emitCounts(EntryContext &c, Operation *op) {
+  Emitter &e = c.e;
+  const PlanBuffers &plan = c.plan(op->getOperand(0));
+  const Buffer &y = c.result(op);
+  e.lanes(plan.experts, [&](Value column, Value mask) {
+    Value first = loadAt(e, plan.offsets, column, mask),
+          last = loadAt(e, plan.offsets, e.add(column, e.i64(1)), mask);
+    storeAt(e, y, column, e.sub(last, first), mask);
+  });
+  return success();
+}
+
+/// The weighted rows of one token.
+class Combination {
+public:
+  Combination(Emitter &e, const PlanBuffers &plan, const Buffer &rows,
+              const Buffer &w, const Buffer &y, Value token)
+      : e(e), plan(plan), rows(rows), w(w), y(y), token(token) {}
+
+  void run() {
+    // Few choices, all valid: addresses and weights stay in registers.
+    if (plan.k > 16)
+      return general();
+    Value all = arith::ConstantOp::create(e.b, e.loc, e.b.getBoolAttr(true));
+    SmallVector<Value> from, weights;
+    for (int64_t k = 0; k < plan.k; ++k) {
+      from.push_back(row(e.i64(k)));
+      weights.push_back(weight(e.i64(k)));
+      all = arith::AndIOp::create(e.b, e.loc, all, isValid(from.back()));
+    }
+    auto fast = [&] {
+      e.lanes(rows.width, [&](Value column, Value mask) {
+        Value sum = e.splatF32(0);
+        for (auto [row, weight] : llvm::zip(from, weights))
+          sum = e.fma(weight, e.load(rows, row, column, mask), sum);
+        e.store(y, token, column, sum, mask);
+      });
+      return SmallVector<Value>();
+    };
+    auto slow = [&] {
+      general();
+      return SmallVector<Value>();
+    };
+    e.ifElse(all, fast, slow);
+  }
+
+private:
+  Value slot(Value choice) {
+    return e.add(e.mul(token, e.i64(plan.k)), choice);
+  }
+  Value row(Value choice) {
+    return e.toI64(loadInt(e, plan.slot2row, slot(choice)));
+  }
+  Value weight(Value choice) {
+    return e.splat(e.loadScalar(e.address(w, token, choice), w.element));
+  }
+  Value isValid(Value row) {
+    return e.cmp(arith::CmpIPredicate::sge, row, e.i64(0));
+  }
+
+  void general() {
+    e.lanes(rows.width, [&](Value column, Value mask) {
+      auto step = [&](Value choice, ValueRange sum) {
+        Value from = row(choice);
+        auto add = [&] {
+          return SmallVector<Value>{
+              e.fma(weight(choice), e.load(rows, from, column, mask), sum[0])};
+        };
+        auto skip = [&] { return SmallVector<Value>{sum[0]}; };
+        return e.ifElse(isValid(from), add, skip);
+      };
+      Value sum = e.loop(e.i64(0), e.i64(plan.k), 1, ValueRange{e.splatF32(0)},
+                         step)[0];
+      e.store(y, token, column, sum, mask);
+    });
+  }
+
+  Emitter &e;
+  const PlanBuffers &plan;
+  const Buffer &rows, &w, &y;
+  Value token;
+};
+
+LogicalResult emitCombine(EntryContext &c, Operation *op) {
+  auto combine = cast<CombineOp>(op);
+  Emitter &e = c.e;
+  const PlanBuffers &plan = c.plan(combine.getPlan());
+  int64_t width = lastDim(combine.getY());
+  Buffer rows = asRows(c, combine.getRows(), width),
+         y = asRows(c, combine.getY(), width),
+         w = asRows(c, combine.getW(), plan.k);
+  e.parallel(y.rows, Emitter::grainFor(width * plan.k), [&](Value token) {
+    Combination(e, plan, rows, w, y, token).run();
+  });
+  return success();
+}
+} // namespace
+
+void moe::cpu::addPlanKernels(llvm::StringMap<KernelEntry> &table) {
+  table[MakePlanOp::getOperationName()] = {emitMakePlan};
+  table[PlanIndicesOp::getOperationName()] = {emitPlanIndices};
+  table[CountsOp::getOperationName()] = {emitCounts};
+  table[CombineOp::getOperationName()] = {emitCombine};
+}
