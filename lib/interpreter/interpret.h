@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Interprets one entry of a program with tensors from files:
-//   moe-opt in.mlir --moe-interpret=score --inputs in.safetensors --outputs
-//   out.safetensors --weights DIR
+//   moe-opt in.mlir --moe-interpret=score --inputs in.safetensors \
+//     --outputs out.safetensors --weights DIR
 #ifndef MOE_LIB_INTERPRETER_INTERPRET_H
 #define MOE_LIB_INTERPRETER_INTERPRET_H
 

@@ -7,8 +7,8 @@
 //   Interpreter<double> interpreter(module, &params);
 //   auto ids = Tensor<double>::ints(Element::I32, {3}, {1, 2, 3});
 //   …
-//   FailureOr<SmallVector<Datum<double>>> out = interpreter.run("tiny", {ids,
-//   positions, seqs});
+//   auto out = interpreter.run("tiny", {ids, positions, seqs});
+//   if (succeeded(out)) (*out)[0].tensor().values();   // logits
 //
 // T = float: f32 arithmetic as generated code does it (denormals are zero,
 // results rounded to bf16 where an operation's result is bf16). T = double:

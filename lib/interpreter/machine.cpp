@@ -83,6 +83,7 @@ template <typename T> const HandlerTable<T> &mlir::moe::handlers() {
     addFloatHandlers(made);
     addIntegerHandlers(made);
     addSugarHandlers(made);
+    addGradientHandlers(made);
     return made;
   }();
   return table;

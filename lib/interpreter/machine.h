@@ -3,9 +3,10 @@
 // The inside of the interpreter: environments, and the table from operation
 // names to handlers. Each handler file has one function that fills in its part:
 //
-//   template <typename T> void mlir::moe::addNormHandlers(HandlerTable<T> &table) {
-//     table.template add<nn::RmsNormOp>([](Call<T> &c, nn::RmsNormOp op) {
-//       return rmsNorm(c, c[op.getX()], c[op.getW()], op.getEps().convertToDouble());
+//   template <typename T>
+//   void mlir::moe::addPickHandlers(HandlerTable<T> &table) {
+//     table.template add<PickOp>([](Call<T> &c, PickOp op) {
+//       return pick(c, c[op.getS()], c[op.getIdx()]);
 //     });
 //   }
 #ifndef MOE_LIB_INTERPRETER_MACHINE_H
@@ -138,6 +139,7 @@ template <typename T> void addRoutingHandlers(HandlerTable<T> &table);
 template <typename T> void addFloatHandlers(HandlerTable<T> &table);
 template <typename T> void addIntegerHandlers(HandlerTable<T> &table);
 template <typename T> void addSugarHandlers(HandlerTable<T> &table);
+template <typename T> void addGradientHandlers(HandlerTable<T> &table);
 
 /// The table of all groups.
 template <typename T> const HandlerTable<T> &handlers();

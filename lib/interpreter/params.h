@@ -3,8 +3,8 @@
 // Where the interpreter takes the values of `nn.param` from.
 //
 //   TensorParams<float> given;                     // tests, inputs files
-//   given.set("gate", Tensor<float>::floats(…));   // [layers, …] if it has
-//   layers CheckpointParams<float> folder(checkpoint);    // a model folder
+//   given.set("gate", gates);                      // [layers, …]
+//   CheckpointParams<float> folder(checkpoint);    // a model folder
 //   ParamChain<float> both({&given, &folder});     // the first that knows it
 #ifndef MOE_LIB_INTERPRETER_PARAMS_H
 #define MOE_LIB_INTERPRETER_PARAMS_H
