@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "lib/backend/manifest.h"
+
+#include "dialect/moe/MoeDialect.h"
+#include "lib/core/errors.h"
+#include "lib/core/module_file.h"
+#include "lib/core/status_macros.h"
+
+#include <algorithm>
+#include <set>
+
+using namespace mlir;
+using namespace mlir::moe;
+using ::moe::Code;
+using ::moe::Error;
+using ::moe::Json;
+
+static std::string printed(Type type) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  stream << type;
+  return text;
+}
+
+/// The name of dimension |i| of a buffer, which is dynamic.
+static StringRef dimName(StringRef buffer, int64_t i, bool hasCache) {
+  if (buffer == "block_table")
+    return i == 0 ? "slots" : "pages_per_sequence";
+  if (buffer == "cu_seqlens")
+    return "sequences+1";
+  if (buffer == "slot" || (buffer == "logits" && hasCache))
+    return "sequences";
+  return "tokens";
+}
+
+static absl::StatusOr<Json> makeBuffer(StringRef entry, StringRef name,
+                                       StringRef role, Type type,
+                                       bool hasCache) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  Json buffer = {{"name", name.str()}, {"role", role.str()}};
+  if (!tensor || !tensor.getElementType().isIntOrFloat())
+    return Error(Code::K109, "entry '", entry.str(), "': '", name.str(),
+                 "' of type ", printed(type), " cannot cross into native code");
+  Json shape = Json::array();
+  int64_t named = 0;
+  for (int64_t i = 0; i < tensor.getRank(); ++i) {
+    if (!tensor.isDynamicDim(i)) {
+      shape.push_back(tensor.getDimSize(i));
+      continue;
+    }
+    if (named++ && name != "block_table")
+      return Error(Code::K109, "entry '", entry.str(), "': '", name.str(),
+                   "' has two dimensions that are not static");
+    shape.push_back(dimName(name, i, hasCache).str());
+  }
+  buffer["dtype"] = printed(tensor.getElementType());
+  buffer["shape"] = std::move(shape);
+  return buffer;
+}
+
+static std::string nameOf(StringAttr given, StringRef kind, unsigned i) {
+  return given ? given.str() : kind.str() + std::to_string(i);
+}
+
+static absl::StatusOr<Json> makeEntry(func::FuncOp function) {
+  StringRef name = function.getName();
+  bool hasCache =
+      llvm::any_of(function.getArgumentTypes(), llvm::IsaPred<nn::CacheType>);
+  Json buffers = Json::array(), cache;
+  for (auto [i, type] : llvm::enumerate(function.getArgumentTypes())) {
+    auto given = function.getArgAttrOfType<StringAttr>(i, "nn.name");
+    std::string argument = nameOf(given, "arg", i);
+    if (isa<nn::CacheType>(type)) {
+      if (!cache.is_null())
+        return Error(Code::K109, "entry '", name.str(), "' has two caches");
+      cache = {{"name", argument}, {"role", "cache"}};
+      continue;
+    }
+    ASSIGN_OR_RETURN(Json buffer,
+                     makeBuffer(name, argument, "input", type, hasCache));
+    buffers.push_back(std::move(buffer));
+  }
+  buffers.push_back({{"name", "params"}, {"role", "params"}});
+  if (hasCache)
+    buffers.push_back(std::move(cache));
+  for (auto [i, type] : llvm::enumerate(function.getResultTypes())) {
+    auto given = function.getResultAttrOfType<StringAttr>(i, "nn.name");
+    ASSIGN_OR_RETURN(Json buffer, makeBuffer(name, nameOf(given, "result", i),
+                                             "output", type, hasCache));
+    buffers.push_back(std::move(buffer));
+  }
+  return Json{{"name", name.str()}, {"buffers", std::move(buffers)}};
+}
+
+namespace {
+/// What the operations of a program tell about its model.
+struct ModelFacts {
+  int64_t vocab = 0, layers = 0, experts = 0, topK = 0;
+  std::set<int64_t> moeLayers;
+  nn::CacheType cache;
+  Type compute;
+};
+} // namespace
+
+static ModelFacts collectFacts(ModuleOp module) {
+  ModelFacts facts;
+  module.walk([&](nn::LayersOp loop) {
+    facts.layers = std::max<int64_t>(facts.layers, loop.getUpper());
+  });
+  module.walk([&](nn::EmbeddingOp op) {
+    auto type = cast<RankedTensorType>(op.getY().getType());
+    facts.compute = type.getElementType();
+  });
+  module.walk([&](Operation *op) {
+    for (Type type : op->getResultTypes()) {
+      auto plan = dyn_cast<PlanType>(type);
+      if (!plan)
+        continue;
+      facts.experts = std::max<int64_t>(facts.experts, plan.getExperts());
+      facts.topK = std::max<int64_t>(facts.topK, plan.getK());
+      if (auto loop = op->getParentOfType<nn::LayersOp>())
+        for (int64_t i = loop.getLower(), end = loop.getUpper(); i < end; ++i)
+          facts.moeLayers.insert(i);
+    }
+  });
+  for (auto function : module.getOps<func::FuncOp>()) {
+    for (Type type : function.getArgumentTypes())
+      if (auto cache = dyn_cast<nn::CacheType>(type))
+        facts.cache = cache;
+    for (auto [i, type] : llvm::enumerate(function.getResultTypes())) {
+      auto given = function.getResultAttrOfType<StringAttr>(i, "nn.name");
+      auto tensor = dyn_cast<RankedTensorType>(type);
+      if (given && given.getValue() == "logits" && tensor && tensor.getRank())
+        facts.vocab = tensor.getShape().back();
+    }
+  }
+  return facts;
+}
+
+static Json integers(ArrayAttr attributes) {
+  Json values = Json::array();
+  if (attributes)
+    for (auto value : attributes.getAsRange<IntegerAttr>())
+      values.push_back(value.getInt());
+  return values;
+}
+
+static Json describeModel(ModuleOp module, const ModelFacts &facts) {
+  Json model = {{"vocab_size", facts.vocab}, {"layers", facts.layers}};
+  if (auto most = module->getAttrOfType<IntegerAttr>("moe.max_positions"))
+    model["max_positions"] = most.getInt();
+  model["experts"] = facts.experts;
+  model["top_k"] = facts.topK;
+  model["moe_layers"] = facts.moeLayers;
+  Attribute eos = module->getAttr("moe.eos_token_ids");
+  if (auto dense = dyn_cast_or_null<DenseI64ArrayAttr>(eos))
+    model["eos_token_ids"] = dense.asArrayRef().vec();
+  else
+    model["eos_token_ids"] = integers(dyn_cast_or_null<ArrayAttr>(eos));
+  if (facts.cache)
+    model["kv"] = {{"dtype", printed(facts.cache.getElementType())},
+                   {"width", facts.cache.getWidth()},
+                   {"layers", facts.layers}};
+  return model;
+}
+
+absl::StatusOr<Json> mlir::moe::makeManifest(ModuleOp module,
+                                             const ManifestOptions &options) {
+  ModelFacts facts = collectFacts(module);
+  auto name = module->getAttrOfType<StringAttr>("moe.name");
+  Json manifest = {{"format", ::moe::kManifestFormat},
+                   {"abi", ::moe::kModuleAbi},
+                   {"producer", producer.str()},
+                   {"name", name ? name.str() : ""},
+                   {"compute", facts.compute ? printed(facts.compute) : "f32"},
+                   {"source_hash", options.sourceHash}};
+  if (facts.vocab > 0)
+    manifest["model"] = describeModel(module, facts);
+  manifest["dims"] = {"tokens",      "sequences",          "longest",
+                      "page_length", "pages_per_sequence", "pages"};
+  manifest["entries"] = Json::array();
+  for (auto function : module.getOps<func::FuncOp>()) {
+    if (!function->hasAttr("nn.entry"))
+      continue;
+    ASSIGN_OR_RETURN(Json entry, makeEntry(function));
+    manifest["entries"].push_back(std::move(entry));
+  }
+  if (manifest["entries"].empty())
+    return Error(Code::I002, "the program has no entry");
+  manifest["params"] = Json::array();
+  for (auto param : module.getOps<nn::ParamOp>()) {
+    if (!param->hasAttr("nn.index"))
+      continue;
+    ASSIGN_OR_RETURN(Json described, describeParam(param));
+    manifest["params"].push_back(std::move(described));
+  }
+  if (auto config = module->getAttrOfType<StringAttr>("moe.config")) {
+    auto parsed = ::moe::ParseJson(config.str(), "moe.config");
+    if (parsed.ok())
+      manifest["config"] = *std::move(parsed);
+  }
+  return manifest;
+}
