@@ -34,10 +34,11 @@ LogicalResult SelectOp::inferReturnTypes(MLIRContext *context, Loc loc, SelectOp
   auto s = shaped(a.getS());
   int64_t k = a.getK();
   // select C1
-  if (s.getRank() != 2 || k < 1 || k > s.getDimSize(1))
+  if (s.getRank() != 2 || k < 1 || (!s.isDynamicDim(1) && k > s.getDimSize(1)))
     return emitOptionalError(loc, "moe.select expects s [T, E] and 1 <= k <= E, got ", s, " and k = ", k);
   // select C2
-  if (a.getBias() && (shaped(a.getBias()).getRank() != 1 || shaped(a.getBias()).getDimSize(0) != s.getDimSize(1)))
+  if (a.getBias() && (shaped(a.getBias()).getRank() != 1 ||
+                      (!s.isDynamicDim(1) && shaped(a.getBias()).getDimSize(0) != s.getDimSize(1))))
     return emitOptionalError(loc, "moe.select expects a bias [E] with E = ", s.getDimSize(1), ", got ", a.getBias().getType());
   types.push_back(RankedTensorType::get({s.getDimSize(0), k}, IntegerType::get(context, 32)));
   return success();

@@ -24,7 +24,7 @@ func.func @scale(%x: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>, %v: tens
   // CHECK: arith.mulf %{{.*}}, %[[V]]
   %y = moe.experts %x, %p params(%v) : (tensor<?x4xf32>, !moe.plan<token_major, 4, 2>, tensor<4x4xf32>) -> tensor<?x4xf32> {
   ^bb0(%t: tensor<?x4xf32>, %s: tensor<4xf32>):
-    %b = nn.broadcast %s like(%t : tensor<?x4xf32>) axis(0) : tensor<4xf32> -> tensor<?x4xf32>
+    %b = nn.broadcast %s like %t : tensor<?x4xf32> axis(0) : tensor<4xf32> -> tensor<?x4xf32>
     %o = arith.mulf %t, %b : tensor<?x4xf32>
     moe.yield %o : tensor<?x4xf32>
   }
