@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""crash.py FOLDER: two crashes of moe-opt, run in FOLDER. A signal while it
+reads, and a type nested so deep (by aliases, which no scan of the text sees)
+that printing it runs out of stack. Each must end in exit code 70, one line, and
+where a program was read a reproducer."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+os.makedirs(sys.argv[1], exist_ok=True)
+os.chdir(sys.argv[1])
+
+
+def fail(text):
+    sys.exit(f"crash.py: {text}")
+
+
+process = subprocess.Popen(["moe-opt", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+while os.readlink(f"/proc/{process.pid}/exe").endswith("python3"):
+    time.sleep(0.01)
+time.sleep(1)  # for the handlers to be there
+process.send_signal(signal.SIGSEGV)
+errors = process.communicate()[1]
+if process.returncode != 70 or "moe-opt: error[MOE-I001]: bug in" not in errors:
+    fail(f"exit {process.returncode}: {errors}")
+
+depth = 200000
+aliases = "".join(f"!t{i + 1} = tuple<!t{i}>\n" for i in range(depth))
+with open("deep.mlir", "w", encoding="utf-8") as file:
+    file.write(f"!t0 = tuple<i32>\n{aliases}func.func private @f(!t{depth})\n")
+done = subprocess.run(["moe-opt", "deep.mlir"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+line = done.stderr.strip()
+if done.returncode != 70 or "\n" in line or "Reproducer: repro-" not in line:
+    fail(f"exit {done.returncode}: {done.stderr[:1000]}")
+name = line.split("Reproducer: ")[1].split(". Run:")[0]
+with open(name, encoding="utf-8") as file, open("deep.mlir", encoding="utf-8") as source:
+    if file.read() != source.read():
+        fail("the reproducer is not the program")
+print(line)

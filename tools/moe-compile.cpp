@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "lib/core/atomic_file.h"
+#include "lib/core/errors.h"
+#include "lib/core/status_macros.h"
+#include "lib/driver/compile.h"
+#include "lib/driver/crash.h"
+#include "lib/driver/flags.h"
+#include "lib/driver/register.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <unistd.h>
+
+using namespace mlir;
+using namespace mlir::moe;
+using ::moe::Code;
+using ::moe::Error;
+using ::moe::Quoted;
+
+static constexpr char help[] =
+    R"(usage: moe-compile INPUT -o OUT.moe [options]
+
+Compiles a model to a module that moe-run executes. INPUT is a Hugging Face
+folder (config.json and *.safetensors, of which only headers are read) or a
+file of MLIR text.
+
+  -o FILE                where the result goes; with --emit and --compile-to
+                         stdout by default
+  --entries LIST         score, generate (default: score,generate); for a file
+                         without a model the names of its functions
+  --router FILE@NAME     use moe.router NAME of FILE in every moe.layer
+  --target cpu[:LEVEL]   repeatable; LEVEL is x86-64-v3, x86-64-v4 or native
+                         (what this machine has); default: cpu, all levels
+  --compute f32|bf16     element type of activations; default: as the model
+  --emit KIND            print instead of packing, for the lowest level of
+                         --target: mlir, llvm, asm or obj
+  --compile-to PHASE     print the program at the end of a phase: model, step,
+                         local, fused or target
+  --diagnostics=json     errors as JSON, one object per line
+  --verbose              time of each step, on stderr
+  --version, --help
+
+exit codes: 0 done, 1 failed, 2 usage, 3 bad input, 4 no memory or disk,
+5 not supported, 70 a bug of ours (a reproducer was written)
+
+examples:
+  moe-compile models/tiny/tiny-mixtral -o tiny.moe
+  moe-compile model.mlir --router mine.mlir@sigmoid --entries score -o s.moe
+  moe-compile model.mlir --compile-to fused
+  moe-compile layer.mlir --entries moe_layer --target cpu:native -o layer.moe
+)";
+
+namespace {
+struct Options {
+  CompileOptions compile;
+  std::string output;
+  std::optional<Phase> phase;
+  std::optional<NativeForm> form;
+  bool prints = false, json = false, help = false, version = false;
+};
+} // namespace
+
+static absl::Status setTarget(StringRef value, std::vector<CpuLevel> &levels) {
+  auto [kind, name] = value.split(':');
+  if (kind.starts_with("sm_") || value == "cpu:amx")
+    return Error(Code::K111, "--target ", Quoted(value.str()),
+                 ": this version makes code for cpu:x86-64-v3 and "
+                 "cpu:x86-64-v4");
+  std::optional<CpuLevel> level = parseCpuLevel(name);
+  if (value == "cpu:native" && !(level = nativeCpuLevel()))
+    return Error(Code::D101, "--target cpu:native: this processor lacks AVX2, "
+                             "FMA or F16C, which every level needs");
+  if (kind != "cpu" || (!level && value != "cpu"))
+    return Error(Code::K105, "--target: no target ", Quoted(value.str()),
+                 "; there are cpu, cpu:x86-64-v3, cpu:x86-64-v4, cpu:native");
+  if (level)
+    levels.push_back(*level);
+  else
+    levels.assign(allCpuLevels().begin(), allCpuLevels().end());
+  return absl::OkStatus();
+}
+
+static absl::Status setEmit(StringRef value, Options &options) {
+  options.prints = true;
+  if (value == "mlir")
+    options.phase = Phase::Target;
+  else if (value == "llvm")
+    options.form = NativeForm::LLVMText;
+  else if (value == "asm")
+    options.form = NativeForm::Assembly;
+  else if (value == "obj")
+    options.form = NativeForm::Object;
+  else if (value == "ptx")
+    return Error(Code::K111, "--emit ptx: this version makes code for CPUs");
+  else
+    return Error(Code::U103, "--emit expects mlir, llvm, asm or obj, got ",
+                 Quoted(value.str()));
+  return absl::OkStatus();
+}
+
+static absl::Status setPhase(StringRef value, Options &options) {
+  options.prints = true;
+  options.phase = parsePhase(value);
+  if (!options.phase)
+    return Error(Code::U103,
+                 "--compile-to expects model, step, local, fused "
+                 "or target, got ",
+                 Quoted(value.str()));
+  return absl::OkStatus();
+}
+
+static std::vector<std::string> splitList(StringRef value) {
+  std::vector<std::string> names;
+  for (StringRef name : llvm::split(value, ','))
+    if (!name.trim().empty())
+      names.push_back(name.trim().str());
+  return names;
+}
+
+/// A flag that sets |slot| to one of |values|.
+static Flag choice(std::string name, std::string &slot,
+                   std::vector<std::string> values) {
+  return {name, [=, &slot](StringRef value) {
+            slot = value.str();
+            if (llvm::is_contained(values, slot))
+              return absl::OkStatus();
+            return Error(Code::U103, "--", name, " expects ",
+                         llvm::join(values, " or "), ", got ",
+                         Quoted(value.str()));
+          }};
+}
+
+static Flag toggle(std::string name, bool &slot) {
+  return {name,
+          [&slot](StringRef) {
+            slot = true;
+            return absl::OkStatus();
+          },
+          false};
+}
+
+static Flag text(std::string name, std::string &slot) {
+  return {name, [&slot](StringRef value) {
+            slot = value.str();
+            return absl::OkStatus();
+          }};
+}
+
+/// Flags of other versions: refused, never ignored.
+static Flag refused(std::string name, std::string why) {
+  return {name,
+          [=](StringRef) { return Error(Code::K111, "--", name, ": ", why); }};
+}
+
+static std::vector<Flag> makeFlags(Options &options, std::string &format) {
+  CompileOptions &compile = options.compile;
+  return {
+      text("o", options.output),
+      {"entries",
+       [&](StringRef value) {
+         compile.entries = splitList(value);
+         return absl::OkStatus();
+       }},
+      text("router", compile.router),
+      {"target",
+       [&](StringRef value) { return setTarget(value, compile.levels); }},
+      choice("compute", compile.compute, {"f32", "bf16"}),
+      {"emit", [&](StringRef value) { return setEmit(value, options); }},
+      {"compile-to", [&](StringRef value) { return setPhase(value, options); }},
+      choice("diagnostics", format, {"text", "json"}),
+      toggle("verbose", compile.verbose),
+      toggle("help", options.help),
+      toggle("h", options.help),
+      toggle("version", options.version),
+      refused("rewrite", "this version does not rewrite models"),
+      refused("weights", "this version keeps weights as they are stored"),
+      refused("mesh", "this version compiles for one device"),
+      refused("machine", "this version compiles for one device"),
+      refused("placement", "this version compiles for one device"),
+  };
+}
+
+static absl::Status parseOptions(int argc, char **argv, Options &options) {
+  std::string format = "text";
+  // The form of errors counts for errors of other flags, too.
+  for (int i = 1; i < argc; ++i)
+    options.json |= StringRef(argv[i]) == "--diagnostics=json";
+  ASSIGN_OR_RETURN(std::vector<std::string> inputs,
+                   parseFlags(argc, argv, makeFlags(options, format)));
+  options.json |= format == "json";
+  if (options.help || options.version)
+    return absl::OkStatus();
+  if (inputs.empty())
+    return Error(Code::U102, "no input: give a Hugging Face folder or a file "
+                             "of MLIR text. --help shows the form.");
+  if (inputs.size() > 1)
+    return Error(Code::U107, "one input at a time, got also ",
+                 Quoted(inputs[1]));
+  if (options.phase && options.form)
+    return Error(Code::U104, "--emit and --compile-to cannot go together");
+  if (options.output.empty() && !options.prints)
+    return Error(Code::U102, "no output: give -o OUT.moe");
+  if (options.form == NativeForm::Object && options.output.empty() &&
+      isatty(STDOUT_FILENO))
+    return Error(Code::U102, "--emit obj does not write to a terminal: give "
+                             "-o FILE");
+  options.compile.input = inputs[0];
+  return absl::OkStatus();
+}
+
+static absl::Status writeOutput(const Options &options, StringRef bytes) {
+  if (!options.output.empty() && options.output != "-")
+    return ::moe::WriteFileAtomically(options.output,
+                                      {bytes.data(), bytes.size()});
+  llvm::outs() << bytes;
+  llvm::outs().flush();
+  if (std::error_code error = llvm::outs().error()) {
+    llvm::outs().clear_error();
+    return Error(Code::F202, "stdout: ", error.message());
+  }
+  return absl::OkStatus();
+}
+
+static absl::StatusOr<std::string> compile(const Options &options) {
+  DialectRegistry registry;
+  registerEverything(registry);
+  // One thread: passes work on few, large functions, and messages keep their
+  // order.
+  MLIRContext context(registry, MLIRContext::Threading::DISABLED);
+  context.printOpOnDiagnostic(false);
+  if (options.form) {
+    ASSIGN_OR_RETURN(auto bytes,
+                     compileNative(context, *options.form, options.compile));
+    return std::string(bytes.begin(), bytes.end());
+  }
+  if (!options.phase)
+    return compileModule(context, options.compile);
+  ASSIGN_OR_RETURN(auto module,
+                   compileTo(context, *options.phase, options.compile));
+  std::string printed;
+  llvm::raw_string_ostream(printed) << *module << "\n";
+  return printed;
+}
+
+static absl::Status run(int argc, char **argv, Options &options) {
+  RETURN_IF_ERROR(parseOptions(argc, argv, options));
+  if (options.help)
+    return writeOutput({}, help);
+  if (options.version)
+    return writeOutput({}, "moe-compile 0.1.0\n");
+  options.compile.log = [](const std::string &line) {
+    llvm::errs() << "moe-compile: " << line << "\n";
+  };
+  // A place that cannot be written is found out before the work is done.
+  if (!options.output.empty() && options.output != "-")
+    RETURN_IF_ERROR(::moe::AtomicFile::Create(options.output).status());
+  ASSIGN_OR_RETURN(std::string bytes, compile(options));
+  setCrashStep("writing the output");
+  return writeOutput(options, bytes);
+}
+
+int main(int argc, char **argv) {
+  installCrashHandlers("moe-compile");
+  Options options;
+  absl::Status status = run(argc, argv, options);
+  if (!status.ok())
+    llvm::errs() << (options.json
+                         ? ::moe::FormatErrorJson("moe-compile", status)
+                         : ::moe::FormatError("moe-compile", status))
+                 << "\n";
+  return ::moe::ExitCode(status);
+}
