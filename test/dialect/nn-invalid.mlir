@@ -210,6 +210,7 @@ func.func @slice_c1(%x: tensor<?x6xf32>) {
 // -----
 
 func.func @concat_c1() {
+  // expected-error@+2 {{nn.concat expects at least one operand}}
   // expected-error@+1 {{failed to infer returned types}}
   %y = "nn.concat"() : () -> tensor<?x6xf32>
   return
