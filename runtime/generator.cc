@@ -43,23 +43,26 @@ class Sequence {
   int32_t slot_;
 };
 
-absl::Status CheckRequest(const Stepper& stepper,
-                          std::span<const int32_t> prompt,
-                          const GenerateOptions& options) {
-  RETURN_IF_ERROR(CheckSampling(options.sampling));
-  if (options.max_new_tokens < 1 || options.max_new_tokens > INT32_MAX)
-    return Error(Code::U103, "the number of new tokens must be at least 1, ",
-                 "found ", options.max_new_tokens);
-  RETURN_IF_ERROR(CheckIds(prompt, stepper.vocab_size(), "the prompt"));
-  const int64_t total =
-      static_cast<int64_t>(prompt.size()) + options.max_new_tokens;
-  RETURN_IF_ERROR(CheckLength(total,
-                              stepper.engine().manifest().model->max_positions,
-                              "prompt and new tokens together"));
-  return stepper.cache().CheckFits(total);
-}
-
 }  // namespace
+
+absl::Status CheckRequest(const ModelSpec& model, int64_t kv_tokens,
+                          std::span<const int32_t> prompt,
+                          const GenerateRequest& request) {
+  RETURN_IF_ERROR(CheckSampling(request.sampling));
+  if (request.max_new_tokens < 1 || request.max_new_tokens > INT32_MAX)
+    return Error(Code::U103, "the number of new tokens must be at least 1, ",
+                 "found ", request.max_new_tokens);
+  RETURN_IF_ERROR(CheckIds(prompt, model.vocab_size, "the prompt"));
+  const int64_t total =
+      static_cast<int64_t>(prompt.size()) + request.max_new_tokens;
+  if (total > kv_tokens)
+    return Error(Code::R203, "the prompt of ", prompt.size(), " tokens and ",
+                 request.max_new_tokens, " new ones need a cache of ", total,
+                 ", and it has ", kv_tokens,
+                 ". Raise --kv-tokens or lower -n.");
+  return CheckLength(total, model.max_positions,
+                     "prompt and new tokens together");
+}
 
 absl::Status CheckSampling(const SamplingOptions& options) {
   if (!(options.temperature >= 0) || std::isinf(options.temperature))
@@ -75,21 +78,22 @@ absl::Status CheckSampling(const SamplingOptions& options) {
 
 absl::StatusOr<Generated> Generate(
     Stepper& stepper, std::span<const int32_t> prompt,
-    const GenerateOptions& options,
+    const GenerateRequest& request,
     const std::function<bool(int32_t)>& on_token) {
-  RETURN_IF_ERROR(CheckRequest(stepper, prompt, options));
-  const std::vector<int64_t>& eos =
-      stepper.engine().manifest().model->eos_token_ids;
+  const ModelSpec& model = *stepper.engine().manifest().model;
+  RETURN_IF_ERROR(
+      CheckRequest(model, stepper.cache().tokens_per_slot(), prompt, request));
+  const std::vector<int64_t>& eos = model.eos_token_ids;
   ASSIGN_OR_RETURN(const int32_t slot, stepper.Join());
   Sequence sequence(stepper, slot);
   Sampler sampler(stepper.vocab_size());
   Generated result;
-  result.ids.reserve(static_cast<size_t>(options.max_new_tokens));
+  result.ids.reserve(static_cast<size_t>(request.max_new_tokens));
   Clock::time_point start = Clock::now();
   RETURN_IF_ERROR(sequence.Append(prompt));
   while (true) {
     const std::optional<int32_t> id =
-        sampler.Sample(stepper.Logits(0), options.sampling, sequence.length());
+        sampler.Sample(stepper.Logits(0), request.sampling, sequence.length());
     if (!id)
       return Error(Code::R301, "the logits after token ", sequence.length(),
                    " are not finite");
@@ -100,12 +104,12 @@ absl::StatusOr<Generated> Generate(
     }
     result.rest_seconds = SecondsSince(start);
     const bool go_on = !on_token || on_token(*id);
-    if (options.stop_at_eos &&
+    if (request.stop_at_eos &&
         std::find(eos.begin(), eos.end(), *id) != eos.end())
       result.stop = StopReason::kEos;
     else if (!go_on)
       result.stop = StopReason::kCallback;
-    else if (static_cast<int64_t>(result.ids.size()) < options.max_new_tokens) {
+    else if (static_cast<int64_t>(result.ids.size()) < request.max_new_tokens) {
       RETURN_IF_ERROR(sequence.Append({&result.ids.back(), 1}));
       continue;
     }

@@ -16,7 +16,7 @@
 
 namespace moe {
 
-struct GenerateOptions {
+struct GenerateRequest {
   int64_t max_new_tokens = 1;
   SamplingOptions sampling = {};
   bool stop_at_eos = true;  // at the manifest's eos_token_ids
@@ -42,8 +42,13 @@ struct Generated {
 // are not finite, and the codes of Step().
 absl::StatusOr<Generated> Generate(
     Stepper& stepper, std::span<const int32_t> prompt,
-    const GenerateOptions& options,
+    const GenerateRequest& request,
     const std::function<bool(int32_t)>& on_token = {});
+
+// The refusals above, for a cache of |kv_tokens|, before there is a stepper.
+absl::Status CheckRequest(const ModelSpec& model, int64_t kv_tokens,
+                          std::span<const int32_t> prompt,
+                          const GenerateRequest& request);
 
 // U103 unless temperature, top_p and top_k are in range.
 absl::Status CheckSampling(const SamplingOptions& options);

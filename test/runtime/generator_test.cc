@@ -46,12 +46,12 @@ TEST(Generate, SampledTextDependsOnTheSeed) {
   const auto engine = toy::LoadToy(dir);
   const auto stepper = MakeStepper(*engine, {.tokens_per_slot = 64});
   const std::vector<int32_t> prompt = {1, 2, 3};
-  const GenerateOptions options = {
+  const GenerateRequest options = {
       .max_new_tokens = 30,
       .sampling = {.temperature = 1, .top_p = 0.9, .top_k = 50, .seed = 4}};
   const auto a = Generate(*stepper, prompt, options);
   const auto b = Generate(*stepper, prompt, options);
-  GenerateOptions other = options;
+  GenerateRequest other = options;
   other.sampling.seed = 5;
   const auto c = Generate(*stepper, prompt, other);
   ASSERT_TRUE(a.ok() && b.ok() && c.ok());
@@ -92,7 +92,7 @@ TEST(Generate, RefusesBeforeRunning) {
   toy::TempDir dir;
   const auto engine = toy::LoadToy(dir);
   const auto stepper = MakeStepper(*engine, {.tokens_per_slot = 600});
-  const auto code = [&](std::vector<int32_t> prompt, GenerateOptions options) {
+  const auto code = [&](std::vector<int32_t> prompt, GenerateRequest options) {
     int calls = 0;
     const auto out = Generate(*stepper, prompt, options, [&](int32_t) {
       ++calls;
