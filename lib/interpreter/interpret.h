@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Interprets one entry of a program with tensors from files:
-//   moe-opt in.mlir --moe-interpret=score --inputs in.safetensors \
+//   moe-opt in.mlir --moe-interpret=score --inputs in.safetensors
 //     --outputs out.safetensors --weights DIR
 #ifndef MOE_LIB_INTERPRETER_INTERPRET_H
 #define MOE_LIB_INTERPRETER_INTERPRET_H
