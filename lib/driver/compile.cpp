@@ -50,14 +50,13 @@ public:
   SmallVector<CpuLevel> levels() const {
     if (options.levels.empty())
       return SmallVector<CpuLevel>(allCpuLevels());
-    SmallVector<CpuLevel> sorted(options.levels);
+    SmallVector<CpuLevel> sorted(options.levels.begin(), options.levels.end());
     llvm::sort(sorted);
     sorted.erase(llvm::unique(sorted), sorted.end());
     return sorted;
   }
 
   OwningOpRef<ModuleOp> module;
-  Progress progress;
 
 private:
   using LinkedObject = std::future<absl::StatusOr<llvm::SmallVector<char>>>;
@@ -73,6 +72,7 @@ private:
 
   MLIRContext &context;
   const CompileOptions &options;
+  Progress progress;
   PipelineOptions pipeline;
   std::string sourceHash;
 };

@@ -6,7 +6,6 @@
 #include "passes/entry/Passes.h"
 #include "passes/fuse/Passes.h"
 #include "passes/lower/cpu/Passes.h"
-#include "passes/train/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
@@ -28,6 +27,5 @@ void mlir::moe::registerEverything(DialectRegistry &registry) {
   entry::registerMoePasses();
   fuse::registerMoePasses();
   cpu::registerMoePasses();
-  train::registerMoePasses();
   registerPipelines();
 }
