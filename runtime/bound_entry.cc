@@ -25,6 +25,15 @@ absl::StatusOr<int64_t> OutputBytes(const BufferSpec& buffer,
   return (*bytes + kAlignment - 1) & -kAlignment;
 }
 
+absl::StatusOr<void* const*> ParameterTable(const Engine& engine,
+                                            std::string_view entry) {
+  static void* const kEmpty[1] = {};
+  if (engine.manifest().params.empty()) return kEmpty;
+  if (engine.weights() != nullptr) return engine.weights()->table();
+  return Error(Code::U102, "entry ", Quoted(entry), " needs weights: give ",
+               "--weights DIR or --random-weights SEED");
+}
+
 }  // namespace
 
 absl::StatusOr<EntryMemory> PlanEntry(const Module& module,
@@ -70,10 +79,8 @@ absl::StatusOr<BoundEntry> BoundEntry::Bind(const Engine& engine,
       ASSIGN_OR_RETURN(const int64_t bytes, OutputBytes(buffer, most));
       offset += bytes;
     } else if (buffer.role == BufferRole::kParams) {
-      if (engine.weights() == nullptr)
-        return Error(Code::U102, "entry ", Quoted(entry), " needs weights: ",
-                     "give --weights DIR or --random-weights SEED");
-      bound.buffers_[i] = const_cast<void**>(engine.weights()->table());
+      ASSIGN_OR_RETURN(void* const* table, ParameterTable(engine, entry));
+      bound.buffers_[i] = const_cast<void**>(table);
     }
   }
   return bound;

@@ -31,8 +31,8 @@ class Sequence {
   absl::Status Append(std::span<const int32_t> ids) {
     const auto most = static_cast<size_t>(stepper_.max_tokens());
     for (size_t at = 0; at < ids.size(); at += most) {
-      const StepChunk chunk{slot_,
-                            ids.subspan(at, std::min(most, ids.size() - at))};
+      const Chunk chunk{slot_,
+                        ids.subspan(at, std::min(most, ids.size() - at))};
       RETURN_IF_ERROR(stepper_.Step({&chunk, 1}));
     }
     return absl::OkStatus();

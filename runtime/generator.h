@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "runtime/include/moe/model.h"
 #include "runtime/sampler.h"
 #include "runtime/stepper.h"
 
@@ -21,8 +22,6 @@ struct GenerateRequest {
   SamplingOptions sampling = {};
   bool stop_at_eos = true;  // at the manifest's eos_token_ids
 };
-
-enum class StopReason { kLength, kEos, kCallback };
 
 struct Generated {
   std::vector<int32_t> ids;  // new ones only; the eos that ended it included

@@ -86,15 +86,14 @@ void Stepper::Leave(int32_t slot) {
   lengths_[static_cast<size_t>(slot)] = -1;
 }
 
-absl::Status Stepper::Check(std::span<const StepChunk> chunks) {
+absl::Status Stepper::Check(std::span<const Chunk> chunks) {
   int64_t tokens = 0, pages = 0;
   ++step_;
-  for (const StepChunk& chunk : chunks) {
-    const auto slot = static_cast<size_t>(chunk.slot);
-    if (slot >= lengths_.size() || lengths_[slot] < 0 ||
-        last_step_[slot] == step_)
-      return Error(Code::I002, "slot ", chunk.slot,
-                   " holds no sequence or is in the step twice");
+  for (const Chunk& chunk : chunks) {
+    const auto slot = static_cast<size_t>(chunk.sequence);
+    if (!Holds(chunk.sequence) || last_step_[slot] == step_)
+      return Error(Code::U103, "sequence ", chunk.sequence,
+                   " has not joined or is in the step twice");
     last_step_[slot] = step_;
     RETURN_IF_ERROR(
         CheckIds(chunk.ids, static_cast<int64_t>(vocab_), "the sequence"));
@@ -103,7 +102,7 @@ absl::Status Stepper::Check(std::span<const StepChunk> chunks) {
     RETURN_IF_ERROR(CheckLength(length, max_positions_, "the sequence"));
     tokens += added;
     RETURN_IF_ERROR(cache_.CheckFits(length));
-    pages += cache_.PagesToGrow(chunk.slot, length);
+    pages += cache_.PagesToGrow(chunk.sequence, length);
   }
   if (tokens > max_tokens() ||
       static_cast<int64_t>(chunks.size()) > cache_.slots())
@@ -113,17 +112,17 @@ absl::Status Stepper::Check(std::span<const StepChunk> chunks) {
   return cache_.CheckFree(pages);
 }
 
-absl::Status Stepper::Step(std::span<const StepChunk> chunks) {
+absl::Status Stepper::Step(std::span<const Chunk> chunks) {
   if (chunks.empty()) return absl::OkStatus();
   RETURN_IF_ERROR(Check(chunks));
   size_t at = 0;
   int64_t longest = 0;
   for (size_t b = 0; b < chunks.size(); ++b) {
-    const StepChunk& chunk = chunks[b];
-    int64_t& length = lengths_[static_cast<size_t>(chunk.slot)];
+    const Chunk& chunk = chunks[b];
+    int64_t& length = lengths_[static_cast<size_t>(chunk.sequence)];
     const int64_t added = static_cast<int64_t>(chunk.ids.size());
-    RETURN_IF_ERROR(cache_.Grow(chunk.slot, length + added));
-    slots_[b] = chunk.slot;
+    RETURN_IF_ERROR(cache_.Grow(chunk.sequence, length + added));
+    slots_[b] = chunk.sequence;
     cu_seqlens_[b] = static_cast<int32_t>(at);
     for (int32_t id : chunk.ids) {
       ids_[at] = id;

@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "runtime/bound_entry.h"
 #include "runtime/engine.h"
+#include "runtime/include/moe/model.h"
 #include "runtime/kv_cache.h"
 
 namespace moe {
@@ -34,11 +35,6 @@ struct StepperDims {
   Dims prefill, decode;
 };
 StepperDims LargestDims(const StepperOptions& options);
-
-struct StepChunk {
-  int32_t slot = 0;
-  std::span<const int32_t> ids = {};  // what follows the tokens the slot has
-};
 
 // Not thread-safe. Borrows the engine. Step() allocates nothing and takes no
 // lock (errors apart).
@@ -59,13 +55,19 @@ class Stepper {
   // R203 beyond the cache, the model's positions, or max_tokens in all, R103
   // without a free page: then no sequence has changed. R104 if the code fails:
   // then the sequences of the step must leave.
-  absl::Status Step(std::span<const StepChunk> chunks);
+  absl::Status Step(std::span<const Chunk> chunks);
 
-  // After the last token of chunk |i| of the last step; vocab_size values.
+  // After the last token of chunk |i| of the last step: vocab_size values;
+  // empty if there was none.
   std::span<const float> Logits(size_t i) const {
+    if (logits_ == nullptr || i >= slots_.size()) return {};
     return {logits_ + i * vocab_, vocab_};
   }
 
+  // Whether |slot| came from Join() and has not left.
+  bool Holds(int32_t slot) const {
+    return static_cast<size_t>(slot) < lengths_.size() && Length(slot) >= 0;
+  }
   int64_t Length(int32_t slot) const {
     return lengths_[static_cast<size_t>(slot)];
   }
@@ -78,7 +80,7 @@ class Stepper {
   Stepper(const Engine& engine, KvCache cache, BoundEntry prefill,
           BoundEntry decode);
   absl::Status ConnectInputs(BoundEntry& entry);
-  absl::Status Check(std::span<const StepChunk> chunks);
+  absl::Status Check(std::span<const Chunk> chunks);
 
   const Engine& engine_;
   KvCache cache_;

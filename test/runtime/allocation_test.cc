@@ -29,7 +29,7 @@ TEST(Allocations, NoneInAStep) {
     bool good = true;
     for (int step = 0; step < 100; ++step) {
       const size_t added = step % 10 == 0 ? 3 : 1;
-      StepChunk chunks[3];
+      Chunk chunks[3];
       for (size_t i = 0; i < 3; ++i)
         chunks[i] = {slots[i], std::span(ids).first(added)};
       good &= (*stepper)->Step(chunks).ok();

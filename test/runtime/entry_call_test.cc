@@ -120,6 +120,23 @@ TEST_F(EntryCallTest, RefusesWhatDoesNotFit) {
       "MOE-R205");
 }
 
+// A module of functions without parameters still passes a table.
+TEST_F(EntryCallTest, NeedsNoWeightsWithoutParameters) {
+  Json manifest = toy::ToyManifest();
+  manifest.erase("model");
+  manifest["params"] = Json::array();
+  Json affine = manifest["entries"][3];
+  affine["buffers"].push_back({{"name", "params"}, {"role", "params"}});
+  manifest["entries"] = Json::array({affine});
+  toy::WriteModule(dir_ / "loose.moe", manifest);
+  auto engine = Engine::Open(dir_ / "loose.moe");
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  const std::vector<TensorView> inputs = {X(), Bias()};
+  auto call = EntryCall::Prepare(**engine, "affine", inputs);
+  ASSERT_TRUE(call.ok()) << call.status();
+  EXPECT_TRUE(call->Run().ok());
+}
+
 TEST_F(EntryCallTest, TellsFailuresOfTheCode) {
   const std::vector<TensorView> inputs = {X(), Bias()};
   auto call = EntryCall::Prepare(*engine_, "broken", inputs);

@@ -32,7 +32,7 @@ TEST(Stepper, OneSequence) {
   ASSERT_TRUE(stepper.ok()) << stepper.status();
   const int32_t slot = (*stepper)->Join().value();
   std::vector<int32_t> ids = {3, 1, 4, 1, 5};
-  StepChunk chunk{slot, ids};
+  Chunk chunk{slot, ids};
   ASSERT_TRUE((*stepper)->Step({&chunk, 1}).ok());
   ExpectLogits(**stepper, 0, ids);
   for (int32_t id : {9, 2, 6}) {
@@ -66,7 +66,7 @@ TEST(Stepper, SequencesJoinAndLeave) {
         for (int step = 0; step < 60; ++step) {
           if (running.size() < 4 && random() % 3 == 0)
             running[stepper.Join().value()] = {};
-          std::vector<StepChunk> chunks;
+          std::vector<Chunk> chunks;
           std::vector<std::vector<int32_t>> added;
           for (auto& [slot, ids] : running) {
             if (random() % 4 == 0) continue;
@@ -79,7 +79,7 @@ TEST(Stepper, SequencesJoinAndLeave) {
           const absl::Status status = stepper.Step(chunks);
           ASSERT_TRUE(status.ok()) << status;
           for (size_t i = 0; i < chunks.size(); ++i) {
-            auto& ids = running[chunks[i].slot];
+            auto& ids = running[chunks[i].sequence];
             ids.insert(ids.end(), added[i].begin(), added[i].end());
             ExpectLogits(stepper, i, ids);
           }
@@ -112,7 +112,7 @@ class StepperErrors : public ::testing::Test {
   }
 
   absl::Status Step(int32_t slot, const std::vector<int32_t>& ids) {
-    const StepChunk chunk{slot, ids};
+    const Chunk chunk{slot, ids};
     return stepper_->Step({&chunk, 1});
   }
 
@@ -127,11 +127,11 @@ TEST_F(StepperErrors, RefusesBeforeAnythingChanges) {
   EXPECT_TRUE(HasCode(Step(slot_, {1, 256}), Code::R202));
   EXPECT_TRUE(HasCode(Step(slot_, {-1}), Code::R202));
   EXPECT_TRUE(HasCode(Step(slot_, std::vector<int32_t>(17)), Code::R203));
-  EXPECT_TRUE(HasCode(Step(1, {1}), Code::I002));
-  EXPECT_TRUE(HasCode(Step(99, {1}), Code::I002));
+  EXPECT_TRUE(HasCode(Step(1, {1}), Code::U103));
+  EXPECT_TRUE(HasCode(Step(99, {1}), Code::U103));
   const std::vector<int32_t> ids = {1};
-  const StepChunk twice[] = {{slot_, ids}, {slot_, ids}};
-  EXPECT_TRUE(HasCode(stepper_->Step(twice), Code::I002));
+  const Chunk twice[] = {{slot_, ids}, {slot_, ids}};
+  EXPECT_TRUE(HasCode(stepper_->Step(twice), Code::U103));
   EXPECT_EQ(stepper_->Length(slot_), 0);
   EXPECT_EQ(stepper_->cache().free_pages(), 5);
 }

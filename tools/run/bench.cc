@@ -59,8 +59,8 @@ class TestRun {
 
   // Seconds of one run.
   absl::StatusOr<double> Once() {
-    for (StepChunk& chunk : chunks_) {
-      ASSIGN_OR_RETURN(chunk.slot, stepper_.Join());
+    for (Chunk& chunk : chunks_) {
+      ASSIGN_OR_RETURN(chunk.sequence, stepper_.Join());
     }
     const double start = Now();
     const int64_t each =
@@ -76,7 +76,7 @@ class TestRun {
       status = stepper_.Step(chunks_);
     }
     const double seconds = Now() - start;
-    for (const StepChunk& chunk : chunks_) stepper_.Leave(chunk.slot);
+    for (const Chunk& chunk : chunks_) stepper_.Leave(chunk.sequence);
     RETURN_IF_ERROR(status);
     return seconds;
   }
@@ -106,7 +106,7 @@ class TestRun {
   const Test& test_;
   Stepper& stepper_;
   std::vector<int32_t> ids_;
-  std::vector<StepChunk> chunks_;
+  std::vector<Chunk> chunks_;
 };
 
 struct Limit {
