@@ -157,6 +157,8 @@ private:
     if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
       if (auto index = dyn_cast<IntegerAttr>(constant.getValue()); index && constant.getType().isIndex())
         c.scalars[constant] = e.i64(index.getInt());
+      if (auto dense = dyn_cast<DenseElementsAttr>(constant.getValue()))
+        bindConstant(constant, dense);
       return success();
     }
     if (auto get = dyn_cast<nn::ParamGetOp>(op))
@@ -175,6 +177,23 @@ private:
     if (OpTrait::hasElementwiseMappableTraits(&op))
       return emitElementwise(c, &op);
     return op.emitOpError("has no code for CPUs");
+  }
+
+  /// A constant tensor lies in the native module.
+  void bindConstant(arith::ConstantOp constant, DenseElementsAttr dense) {
+    auto type = dyn_cast<RankedTensorType>(constant.getType());
+    if (!type || type.getElementType().isInteger(1))
+      return;
+    auto array = LLVM::LLVMArrayType::get(type.getElementType(), type.getNumElements());
+    auto flat = dense.reshape(RankedTensorType::get({type.getNumElements()}, type.getElementType()));
+    std::string name = ("moe_constant_" + entry.getName() + "_" + Twine(constants++)).str();
+    {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPoint(entry);
+      LLVM::GlobalOp::create(b, e.loc, array, /*isConstant=*/true, LLVM::Linkage::Internal, name, flat, /*alignment=*/64);
+    }
+    int64_t rows = type.getRank() ? type.getDimSize(0) : 1;
+    c.buffers[constant] = {LLVM::AddressOfOp::create(b, e.loc, e.ptrType(), name), type.getElementType(), e.i64(rows), {0, 0, rows}, BufferPlan::width(type)};
   }
 
   void bindResult(Value result) {
@@ -290,6 +309,7 @@ private:
   BufferPlan plan;
   Value buffersArg;
   SmallVector<Value> slots, outputs;
+  int constants = 0;
 };
 
 struct LowerCpu : cpu::impl::LowerCpuBase<LowerCpu> {
