@@ -16,7 +16,8 @@ static constexpr int64_t kDynamic = ShapedType::kDynamic;
 
 LogicalResult GroupMaskOp::inferReturnTypes(MLIRContext *, Loc loc, GroupMaskOp::Adaptor a, Types &types) {
   auto s = shaped(a.getS());
-  int64_t groups = a.getGroups(), keep = a.getKeep(), top = a.getTop();
+  // The parser infers types before defaults are filled in.
+  int64_t groups = a.getGroups(), keep = a.getKeep(), top = a.getTopAttr() ? a.getTopAttr().getInt() : 1;
   // group_mask C1
   if (s.getRank() != 2 || groups < 1 || s.isDynamicDim(1) || s.getDimSize(1) % groups)
     return emitOptionalError(loc, "moe.group_mask expects s [T, E] with groups dividing E, got ", s, " and ", groups);
