@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Prefill and decode of one model, compiled and in transformers (eager attention and experts), in turn in one run.
+
+    race_transformers.py FOLDER --bin DIR [--dtype f32] [--prompt 512] [--tokens 64] [--rounds 7] [--threads 1]
+
+Prints one JSON line for prefill and one for decode: tokens per second of both (medians over the rounds) and their ratio; above 1
+the compiled model is faster. Decode starts from an empty cache with random tokens, as `moe-run bench` does."""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM
+
+transformers.utils.logging.set_verbosity_error()
+
+
+def compiled(a, module):
+    command = [f"{a.bin}/moe-run", "bench", module, "--weights", a.folder, "-p", str(a.prompt), "-n", str(a.tokens), "-b", "1",
+               "--threads", str(a.threads), "-o", "json"]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    rates = {json.loads(line)["test"]: json.loads(line)["tokens_per_s"] for line in lines if line.strip()}
+    return rates[f"pp{a.prompt}"], rates[f"tg{a.tokens}"]
+
+
+@torch.no_grad()
+def eager(a, model, generator):
+    vocabulary = model.config.vocab_size
+    ids = torch.randint(0, vocabulary, (1, a.prompt), generator=generator)
+    start = time.perf_counter()
+    model(ids, use_cache=True, logits_to_keep=1)
+    prefill = a.prompt / (time.perf_counter() - start)
+    cache, token = None, ids[:, :1]
+    start = time.perf_counter()
+    for _ in range(a.tokens):
+        out = model(token, past_key_values=cache, use_cache=True)
+        cache, token = out.past_key_values, torch.randint(0, vocabulary, (1, 1), generator=generator)
+    return prefill, a.tokens / (time.perf_counter() - start)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("folder")
+    p.add_argument("--bin", required=True)
+    p.add_argument("--dtype", default="f32", choices=["f32", "bf16"])
+    p.add_argument("--prompt", type=int, default=512)
+    p.add_argument("--tokens", type=int, default=64)
+    p.add_argument("--rounds", type=int, default=7)
+    p.add_argument("--threads", type=int, default=1)
+    a = p.parse_args()
+    torch.set_num_threads(a.threads)
+    dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[a.dtype]
+    model = AutoModelForCausalLM.from_pretrained(a.folder, dtype=dtype, attn_implementation="eager", experts_implementation="eager").eval()
+    generator = torch.Generator().manual_seed(1)
+    with tempfile.TemporaryDirectory() as folder:
+        module = os.path.join(folder, "model.moe")
+        subprocess.run([f"{a.bin}/moe-compile", a.folder, "--compute", a.dtype, "-o", module], check=True, capture_output=True)
+        eager(a, model, generator)
+        ours, theirs = [], []
+        for _ in range(a.rounds):
+            ours.append(compiled(a, module))
+            theirs.append(eager(a, model, generator))
+    for i, test in enumerate((f"pp{a.prompt}", f"tg{a.tokens}")):
+        x, y = statistics.median(r[i] for r in ours), statistics.median(r[i] for r in theirs)
+        print(json.dumps({"model": os.path.basename(a.folder.rstrip("/")), "dtype": a.dtype, "threads": a.threads, "test": test,
+                          "compiled_tokens_per_s": round(x, 1), "transformers_tokens_per_s": round(y, 1), "ratio": round(x / y, 2),
+                          "rounds": a.rounds, "torch": torch.__version__, "transformers": transformers.__version__,
+                          "load_average": os.getloadavg()[0]}))
+
+
+if __name__ == "__main__":
+    main()
