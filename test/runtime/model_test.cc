@@ -6,6 +6,8 @@
 
 #include "test/runtime/toy_model.h"
 
+extern "C" int run_c_api(const char* module, const char* weights);
+
 namespace moe {
 namespace {
 
@@ -115,6 +117,10 @@ TEST_F(ModelTest, ErrorsAreValues) {
   EXPECT_EQ(session->generate("a", {.max_new_tokens = 8}).error().code(),
             "MOE-R203");
   EXPECT_TRUE(session->generate("a", {.max_new_tokens = 7}));
+}
+
+TEST_F(ModelTest, FromC) {
+  EXPECT_EQ(run_c_api((dir_ / "toy.moe").c_str(), (dir_ / "w").c_str()), 0);
 }
 
 TEST_F(ModelTest, SessionsOnSeveralThreads) {
