@@ -3,8 +3,32 @@
 // labels of the operation descriptions.
 #include "dialect/nn/NnDialect.h"
 
+#include "llvm/Support/Format.h"
+
 using namespace mlir;
 using namespace mlir::nn;
+
+/// `[1.0, 0.5]` with as many digits as f32 needs to come back the same; MLIR's own form of the attribute keeps seven.
+static ParseResult parseFloats(OpAsmParser &parser, DenseF32ArrayAttr &values) {
+  SmallVector<float> list;
+  auto element = [&]() -> ParseResult {
+    llvm::APFloat value(llvm::APFloat::IEEEsingle());
+    if (parser.parseFloat(llvm::APFloat::IEEEsingle(), value))
+      return failure();
+    list.push_back(value.convertToFloat());
+    return success();
+  };
+  if (parser.parseCommaSeparatedList(OpAsmParser::Delimiter::Square, element))
+    return failure();
+  values = DenseF32ArrayAttr::get(parser.getContext(), list);
+  return success();
+}
+
+static void printFloats(OpAsmPrinter &printer, Operation *, DenseF32ArrayAttr values) {
+  printer << '[';
+  llvm::interleaveComma(values.asArrayRef(), printer.getStream(), [&](float value) { printer.getStream() << llvm::format("%.8e", value); });
+  printer << ']';
+}
 
 #define GET_OP_CLASSES
 #include "dialect/nn/NnOps.cpp.inc"

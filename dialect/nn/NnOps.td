@@ -97,7 +97,7 @@ def Nn_RopeTableOp : Nn_CoreOp<"rope_table", [Pure, Nn_RowWise]> {
   }];
   let arguments = (ins Nn_Ints:$positions, DenseF32ArrayAttr:$inv_freq, F64Attr:$scale);
   let results = (outs RankedTensorOf<[F32]>:$y);
-  let assemblyFormat = "$positions `scale` `(` $scale `)` `inv_freq` `(` $inv_freq `)` attr-dict `:` type($positions)";
+  let assemblyFormat = "$positions `scale` `(` $scale `)` `inv_freq` `(` custom<Floats>($inv_freq) `)` attr-dict `:` type($positions)";
 }
 
 def Nn_RopeOp : Nn_CoreOp<"rope", [Pure, Nn_RowWise, Nn_Differentiable]> {
