@@ -59,6 +59,7 @@ createMachine(CpuLevel level) {
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
   options.FunctionSections = true;
   options.DataSections = true;
+  options.UseInitArray = true; // where checkSharedObject() looks
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
       triple, cpuLevelName(level), /*Features=*/"", options, llvm::Reloc::PIC_,
       std::nullopt, llvm::CodeGenOptLevel::Aggressive));
@@ -116,6 +117,8 @@ absl::StatusOr<NativeModule> mlir::moe::translate(ModuleOp module,
   code.module = translateModuleToLLVMIR(module, *code.context, "moe");
   if (!code.module)
     return Error(Code::I002, "no LLVM IR for the lowered program: ", message);
+  // Not the path of the program, which would differ from user to user.
+  code.module->setSourceFileName("moe");
   code.module->setTargetTriple(machine->getTargetTriple());
   code.module->setDataLayout(machine->createDataLayout());
   code.module->setPICLevel(llvm::PICLevel::BigPIC);
