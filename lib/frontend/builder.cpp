@@ -102,9 +102,10 @@ Param ModelBuilder::param(llvm::StringRef paramName,
       error.Update(found.status());
     else if (dtype && *dtype != *found)
       error.Update(::moe::Error(
-          ::moe::Code::W109, "tensors ", ::moe::Quoted(sources.front().pattern),
-          " are ", ::moe::DTypeName(*dtype), ", but ",
-          ::moe::Quoted(source.pattern), " are ", ::moe::DTypeName(*found),
+          ::moe::Code::W109, ::moe::ShownPath(weights.dir()), ": tensors ",
+          ::moe::Quoted(sources.front().pattern), " are ",
+          ::moe::DTypeName(*dtype), ", but ", ::moe::Quoted(source.pattern),
+          " are ", ::moe::DTypeName(*found),
           ". Convert the checkpoint to one dtype."));
     else
       dtype = *found;

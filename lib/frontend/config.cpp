@@ -129,21 +129,21 @@ absl::Status checkKeys(const Json &config, llvm::ArrayRef<ConfigKey> keys,
 std::string describeKeys(const Json &config, const JsonFields &fields,
                          llvm::ArrayRef<ConfigKey> keys) {
   llvm::SmallVector<std::string> training, unused;
-  int64_t read = config.size();
+  int64_t used = config.size();
   for (const std::string &name : fields.Unread()) {
     const ConfigKey *key = findKey(keys, name);
     if (key && key->use == KeyUse::Only)
       continue; // checked
-    --read;
+    --used;
     (key && key->use == KeyUse::Training ? training : unused)
         .push_back(::moe::Escaped(name));
   }
-  auto list = [](llvm::ArrayRef<std::string> names) {
-    return names.empty() ? std::string("none") : llvm::join(names, ", ");
-  };
-  return ::moe::Joined("config.json: ", read, " of ", config.size(),
-                       " keys used; for training alone: ", list(training),
-                       "; not used: ", list(unused));
+  std::string line = ::moe::Joined(fields.where(), ": ", used, " of ",
+                                   config.size(), " keys used");
+  if (!training.empty())
+    line += "; for training alone: " + llvm::join(training, ", ");
+  return line +
+         "; not used: " + (unused.empty() ? "none" : llvm::join(unused, ", "));
 }
 
 absl::StatusOr<double> readNonNegative(JsonFields &fields, llvm::StringRef key,
@@ -153,7 +153,7 @@ absl::StatusOr<double> readNonNegative(JsonFields &fields, llvm::StringRef key,
   if (!std::isfinite(value) || value < 0)
     return Error(Code::C105, fields.where(), ": key ",
                  Quoted(std::string_view(key)), ": ", value, " is negative.");
-  return value;
+  return value + 0.0; // never -0
 }
 
 absl::StatusOr<CommonConfig> readCommon(JsonFields &fields, double defaultEps) {
@@ -192,7 +192,7 @@ absl::StatusOr<HeadsConfig> readHeads(JsonFields &fields, int64_t hidden) {
     return Error(Code::C106, fields.where(), ": num_attention_heads ",
                  out.heads, " is not a multiple of num_key_value_heads ",
                  out.kvHeads, ".");
-  ASSIGN_OR_RETURN(out.headDim, fields.IntOr("head_dim", 0, 1, kMaxWidth));
+  ASSIGN_OR_RETURN(out.headDim, fields.IntOr("head_dim", 0, 1, kMaxHeadDim));
   if (!out.headDim && hidden % out.heads)
     return Error(Code::C106, fields.where(), ": hidden_size ", hidden,
                  " is not a multiple of num_attention_heads ", out.heads,

@@ -43,13 +43,14 @@ absl::Status checkKeys(const ::moe::Json &config,
 const ConfigKey *findKey(llvm::ArrayRef<ConfigKey> keys, llvm::StringRef name);
 
 /// One line: which keys were read, which matter in training alone, which were
-/// not used. |fields| has recorded what was read.
+/// not used. |fields| has recorded what was read; its name starts the line.
 std::string describeKeys(const ::moe::Json &config,
                          const ::moe::JsonFields &fields,
                          llvm::ArrayRef<ConfigKey> keys);
 
 // Limits on what a configuration may say, far above any model.
 inline constexpr int64_t kMaxWidth = int64_t{1} << 24;
+inline constexpr int64_t kMaxHeadDim = int64_t{1} << 16;
 inline constexpr int64_t kMaxHeads = int64_t{1} << 16;
 inline constexpr int64_t kMaxExperts = int64_t{1} << 16;
 inline constexpr int64_t kMaxLayers = 10000;

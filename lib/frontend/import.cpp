@@ -40,22 +40,20 @@ static absl::StatusOr<const Family *> findFamily(JsonFields &config) {
 
 /// Ids that end a text, from config.json and, if there is one, from
 /// generation_config.json.
-static absl::StatusOr<std::vector<int64_t>> endIds(JsonFields &config,
-                                                   const std::string &path,
-                                                   int64_t vocab,
-                                                   bool followLinks) {
+static absl::StatusOr<std::vector<int64_t>>
+readEnds(JsonFields &config, const std::string &path, int64_t vocab,
+         bool followLinks, std::vector<std::string> &lines) {
   std::vector<int64_t> ids;
   RETURN_IF_ERROR(readEosTokenIds(config, vocab, ids));
   absl::StatusOr<Json> generation = ::moe::ReadJsonFile(
       path + "/generation_config.json", {.follow_links = followLinks});
-  if (generation.ok()) {
-    JsonFields fields(*generation, "generation_config.json",
-                      ::moe::kConfigCodes);
-    RETURN_IF_ERROR(fields.Check());
-    RETURN_IF_ERROR(readEosTokenIds(fields, vocab, ids));
-  } else if (!::moe::HasCode(generation.status(), Code::F101)) {
-    return generation.status();
-  }
+  if (!generation.ok() && ::moe::HasCode(generation.status(), Code::F101))
+    return ids;
+  RETURN_IF_ERROR(generation.status());
+  JsonFields fields(*generation, "generation_config.json", ::moe::kConfigCodes);
+  RETURN_IF_ERROR(fields.Check());
+  RETURN_IF_ERROR(readEosTokenIds(fields, vocab, ids));
+  lines.push_back(describeKeys(*generation, fields, {}));
   return ids;
 }
 
@@ -100,9 +98,13 @@ import(MLIRContext &context, const std::string &path, const std::string &name,
   if (in.common.tied)
     harmless.push_back("lm_head.weight");
   ASSIGN_OR_RETURN(std::vector<std::string> unused, weights.finish(harmless));
-  ASSIGN_OR_RETURN(std::vector<int64_t> ends,
-                   endIds(config, path, in.common.vocab, followLinks));
+  // Before the keys are counted: it reads one.
+  std::vector<std::string> generation;
+  ASSIGN_OR_RETURN(
+      std::vector<int64_t> ends,
+      readEnds(config, path, in.common.vocab, followLinks, generation));
   lines.push_back(describeKeys(json, config, family->keys));
+  llvm::append_range(lines, generation);
   lines.push_back(describeTensors(checkpoint, weights, unused));
   if (!checkpoint.unused_files().empty())
     lines.push_back("files not used: " + ::moe::Escaped(llvm::join(
@@ -110,7 +112,7 @@ import(MLIRContext &context, const std::string &path, const std::string &name,
 
   OwningOpRef<ModuleOp> module = model.take();
   Builder b(&context);
-  (*module)->setAttr("moe.name", b.getStringAttr(name));
+  (*module)->setAttr("moe.name", b.getStringAttr(::moe::Escaped(name)));
   (*module)->setAttr("moe.config", b.getStringAttr(::moe::DumpJson(json)));
   (*module)->setAttr("moe.max_positions",
                      b.getI64IntegerAttr(in.common.maxPositions));

@@ -11,6 +11,7 @@
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
+#include "llvm/ADT/StringSet.h"
 
 #include <optional>
 #include <string>
@@ -40,8 +41,7 @@ public:
   explicit Weights(const ::moe::Checkpoint &checkpoint)
       : checkpoint(checkpoint) {}
 
-  /// Names of config keys and their values, so that a missing tensor can be
-  /// explained by a wrong count.
+  /// Numbers that the configuration gives, and the key of the second.
   void setLayers(int64_t count) { layers = count; }
   void setExperts(std::string key, int64_t count) {
     expertsKey = std::move(key), experts = count;
@@ -53,29 +53,30 @@ public:
 
   /// Marks all tensors of |source| as used and gives their dtype: over |range|
   /// where the pattern holds {i}, over all experts where it holds {e}.
-  /// W101 if one is missing, W102 if its shape differs, W109 if they differ in
-  /// dtype, W110 if it is none of f32, bf16, f16, C106 if the number of layers
-  /// or experts explains the error.
+  /// C106 if the checkpoint has another number of layers or experts, W101 if a
+  /// tensor is missing, W102 if its shape differs, W109 if they differ in
+  /// dtype, W110 if it is none of f32, bf16, f16.
   absl::StatusOr<::moe::DType> use(const Source &source,
                                    std::optional<LayerRange> range);
 
-  /// After the last use(): W104 or C106 if a tensor was not used, unless its
-  /// name ends in one of |harmless|. Those are given back.
+  /// After the last use(): W104 if a tensor was not used, unless its name ends
+  /// in one of |harmless|. Those are given back.
   absl::StatusOr<std::vector<std::string>>
   finish(llvm::ArrayRef<llvm::StringRef> harmless) const;
 
   /// Tensors used up to now.
   int64_t usedCount() const { return used.size(); }
 
+  const std::string &dir() const { return checkpoint.dir(); }
+
 private:
-  absl::Status missing(const Source &source, const std::string &name,
-                       int64_t expert) const;
-  absl::Status unexpected(const ::moe::Tensor &tensor) const;
+  absl::Status checkCounts(const Source &source,
+                           std::optional<LayerRange> range);
   int64_t countAfter(llvm::StringRef prefix) const;
 
   const ::moe::Checkpoint &checkpoint;
   llvm::DenseSet<const ::moe::Tensor *> used;
-  std::vector<std::string> patterns;
+  llvm::StringSet<> counted; // prefixes whose numbers were checked
   std::string expertsKey = "num_experts";
   int64_t layers = 0, experts = 0;
 };

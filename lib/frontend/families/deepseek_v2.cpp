@@ -6,7 +6,7 @@
 //
 // Pinned to what the released checkpoints compute: weights are always scaled by
 // routed_scaling_factor. `norm_topk_prob` is false in all of them; transformers
-// never reads it, and neither do we.
+// never applies it, and neither do we.
 #include "lib/frontend/family.h"
 
 #include "lib/core/status_macros.h"
@@ -44,7 +44,7 @@ static constexpr ConfigKey keys[] = {
     {"rope_interleave", KeyUse::Only, "true|null"},
     {"aux_loss_alpha", KeyUse::Training},
     {"seq_aux", KeyUse::Training},
-    {"norm_topk_prob", KeyUse::Inert},
+    {"norm_topk_prob", KeyUse::Used},
     {"head_dim", KeyUse::Inert},
     {"qk_head_dim", KeyUse::Inert},
     {"ep_size", KeyUse::Inert},
@@ -80,9 +80,9 @@ static absl::StatusOr<LatentConfig> readLatent(::moe::JsonFields &f) {
                  ", but latent attention has as many of both.");
   ASSIGN_OR_RETURN(out.qRank, f.IntOr("q_lora_rank", 0, 1, kMaxWidth));
   ASSIGN_OR_RETURN(out.rank, f.Int("kv_lora_rank", 1, kMaxWidth));
-  ASSIGN_OR_RETURN(out.nope, f.Int("qk_nope_head_dim", 1, kMaxWidth));
-  ASSIGN_OR_RETURN(out.rope, f.Int("qk_rope_head_dim", 1, kMaxWidth));
-  ASSIGN_OR_RETURN(out.value, f.Int("v_head_dim", 1, kMaxWidth));
+  ASSIGN_OR_RETURN(out.nope, f.Int("qk_nope_head_dim", 1, kMaxHeadDim));
+  ASSIGN_OR_RETURN(out.rope, f.Int("qk_rope_head_dim", 1, kMaxHeadDim));
+  ASSIGN_OR_RETURN(out.value, f.Int("v_head_dim", 1, kMaxHeadDim));
   ASSIGN_OR_RETURN(out.bias, f.BoolOr("attention_bias", false));
   return out;
 }
@@ -190,6 +190,11 @@ static absl::Status build(ImportContext &in) {
   ASSIGN_OR_RETURN(bool mlpBias, in.config.BoolOr("mlp_bias", false));
   ASSIGN_OR_RETURN(RopeTable rope, readRotary(in, l.rope, 1e4));
 
+  ASSIGN_OR_RETURN(bool normalized, in.config.BoolOr("norm_topk_prob", false));
+  if (normalized)
+    in.notes.push_back("config.json: norm_topk_prob is not applied, as in "
+                       "transformers; weights are scaled alone");
+
   ModelBuilder &m = in.model;
   LayerRange denseLayers{0, firstMoe}, moeLayers{firstMoe, c.layers};
   FrameParams frame = declareFrame(in);
@@ -201,9 +206,9 @@ static absl::Status build(ImportContext &in) {
   MoeParams moe{.experts = e.count};
   // How many routed experts have the width of a dense layer, about.
   moe.segments = std::max<int64_t>(1, (denseWidth + e.width / 2) / e.width);
+  moe.expert = declareExperts(in, ffn, {}, e, moeLayers);
   moe.gate =
       m.matrix("gate", ffn + "gate.weight", e.count, c.hidden, moeLayers);
-  moe.expert = declareExperts(in, ffn, {}, e, moeLayers);
   if (shared)
     moe.shared = declareMlp(in, "shared_", ffn + "shared_experts.",
                             shared * e.width, mlpBias, moeLayers);

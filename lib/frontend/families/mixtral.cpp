@@ -49,9 +49,9 @@ static absl::Status build(ImportContext &in) {
   std::string ffn =
       old ? "model.layers.{i}.block_sparse_moe." : "model.layers.{i}.mlp.";
   MoeParams moe{.experts = e.count};
-  moe.gate = m.matrix("gate", ffn + "gate.weight", e.count, c.hidden, all);
   moe.expert =
       declareExperts(in, ffn, {.gate = "w1", .up = "w3", .down = "w2"}, e, all);
+  moe.gate = m.matrix("gate", ffn + "gate.weight", e.count, c.hidden, all);
   moe.router = m.router("mixtral", c.hidden, e.count, e.topK, moe.gate,
                         [&](RouterBuilder &r, Value x, Value gate) {
                           Value p = r.softmax(r.linear(x, gate));
