@@ -139,8 +139,8 @@ def Nn_AttendGradOp : Nn_Op<"attend_grad", [Pure]> {
                        DefaultValuedAttr<I64Attr, "0">:$value_dims);
   let results = (outs Nn_Activation:$dq, Nn_Activation:$dk, Optional<Nn_Activation>:$dv);
   let assemblyFormat = [{
-    $q `,` $k (`,` `v` `(` $v^ `:` type($v) `)`)? `seqs` `(` $cu_seqlens `)` `dy` `(` $dy `)` `scale` `(` $scale `)` attr-dict
-    `:` type($q) `,` type($k) `,` type($cu_seqlens) `,` type($dy) `->` type(results)
+    $q `,` $k (`,` $v^)? `seqs` `(` $cu_seqlens `)` `dy` `(` $dy `)` attr-dict
+    `:` type($q) `,` type($k) (`,` type($v)^)? `seqs` type($cu_seqlens) `,` type($dy) `->` type(results)
   }];
   let hasVerifier = 1;
 }

@@ -72,12 +72,17 @@ private:
   DenseMap<Value, Value> params;
 };
 
+} // namespace
+
+LogicalResult fuse::distribute(ExpertsOp experts) { return Distribution(experts).run(); }
+
+namespace {
 struct DistributeExperts : fuse::impl::DistributeExpertsBase<DistributeExperts> {
   void runOnOperation() override {
     SmallVector<ExpertsOp> all;
     getOperation().walk([&](ExpertsOp op) { all.push_back(op); });
     for (ExpertsOp op : all)
-      if (failed(Distribution(op).run()))
+      if (failed(fuse::distribute(op)))
         return signalPassFailure();
   }
 };

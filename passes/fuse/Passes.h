@@ -12,6 +12,10 @@ namespace mlir::moe::fuse {
 
 #define GEN_PASS_REGISTRATION
 #include "passes/fuse/Passes.h.inc"
+
+/// Replaces |experts| by grouped operations on the rows of all experts. Emits a
+/// diagnostic where its body has no such form.
+LogicalResult distribute(ExpertsOp experts);
 } // namespace mlir::moe::fuse
 
 #endif

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The gradient of a layers loop:
+//   %y = nn.layers 0 to L (%x) { ^bb0(%i, %h): %w = nn.param_get @w[%i] … yield %n }
+// becomes
+//   %y, %hs = nn.layers 0 to L (%x) { … yield %n, %h }
+//   %dx, %dws = nn.layers 0 to L reverse (%dy) slices(%hs) {
+//   ^bb0(%i, %dn, %h): %w = nn.param_get @w[%i] … yield %dh, %dw }
+#include "passes/train/Backward.h"
+
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Transforms/RegionUtils.h"
+#include "llvm/ADT/MapVector.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::train;
+
+/// Whether the backward loop computes |op| again instead of keeping its result:
+/// it reads a parameter, is a constant, or moves elements of its operands.
+static bool isComputedAgain(Operation *op) {
+  return op->hasTrait<OpTrait::ConstantLike>() ||
+         isa<nn::ParamGetOp, nn::BroadcastOp, nn::ReshapeOp, arith::ExtFOp,
+             DispatchOp, PlanIndicesOp, StopGradientOp>(op);
+}
+
+namespace {
+class LoopBackward {
+public:
+  LoopBackward(nn::LayersOp loop, BlockGradients &outer)
+      : loop(loop), outer(outer), loc(loop.getLoc()),
+        forward(loop.getBody().front()), builder(loop.getContext()),
+        inner(builder, outer.active) {
+    region.push_back(new Block());
+    body = &region.front();
+    builder.setInsertionPointToEnd(body);
+  }
+
+  LogicalResult run() {
+    takeResults();
+    if (failed(inner.run(forward)))
+      return failure();
+    yieldCarried();
+    yieldCaptured();
+    carried = yields.size();
+    yieldSlices();
+    if (failed(yieldParams()))
+      return failure();
+    nn::YieldOp::create(builder, loc, yields);
+    eraseDead(*body);
+    keep();
+    return finish();
+  }
+
+private:
+  /// Gradients of carried values are carried, those of stacked results sliced.
+  void takeResults() {
+    Operation *end = forward.getTerminator();
+    body->addArgument(builder.getIndexType(), loc);
+    for (auto [i, init] : llvm::enumerate(loop.getInits())) {
+      Value argument = forward.getArgument(1 + i);
+      if (!outer.active(argument))
+        continue;
+      Value result = loop.getResult(i), gradient = outer.of(result);
+      Type type = result.getType();
+      inits.push_back(gradient
+                          ? nn::castElement(outer.builder, loc, gradient, type)
+                          : nn::splat(outer.builder, loc, type, result, 0));
+      inner.add(end->getOperand(i), body->addArgument(type, loc));
+    }
+    for (OpResult result : loop.getStacked()) {
+      Value gradient = outer.of(result);
+      if (!gradient || !outer.active(result))
+        continue;
+      slices.push_back(
+          nn::castElement(outer.builder, loc, gradient, result.getType()));
+      Value value = end->getOperand(result.getResultNumber());
+      inner.add(value, body->addArgument(value.getType(), loc));
+    }
+  }
+
+  void yieldCarried() {
+    for (Value argument :
+         forward.getArguments().slice(1, loop.getInits().size())) {
+      if (!outer.active(argument))
+        continue;
+      Value gradient = inner.of(argument);
+      Type type = argument.getType();
+      Value like = body->getArgument(1 + yields.size());
+      yields.push_back(gradient ? nn::castElement(builder, loc, gradient, type)
+                                : nn::splat(builder, loc, type, like, 0));
+    }
+  }
+
+  /// Gradients of values of the outside, and of parameters that loops inside
+  /// read, are added up from layer to layer.
+  void yieldCaptured() {
+    llvm::SetVector<Value> values;
+    getUsedValuesDefinedAbove(loop.getBody(), values);
+    for (Value value : values) {
+      Value term = outer.active(value) ? inner.of(value) : Value();
+      if (!term)
+        continue;
+      Type type = nn::accumulatorType(value.getType());
+      Value before = outer.of(value);
+      accumulate(before ? nn::castElement(outer.builder, loc, before, type)
+                        : nn::splat(outer.builder, loc, type, value, 0),
+                 term);
+      captured.push_back(value);
+    }
+    for (const ParamStack &stack : inner.stacks)
+      accumulate(
+          nn::splat(outer.builder, loc, stack.gradients.getType(), Value(), 0),
+          stack.gradients);
+  }
+
+  /// Carries a sum that starts as |init| and gets |term| in each layer.
+  void accumulate(Value init, Value term) {
+    inits.push_back(init);
+    Value sofar = body->insertArgument(1 + yields.size(), init.getType(), loc);
+    yields.push_back(sum(builder, loc, sofar, term));
+  }
+
+  void yieldSlices() {
+    unsigned first = 1 + loop.getInits().size();
+    for (auto [i, slice] : llvm::enumerate(loop.getSlices())) {
+      Value argument = forward.getArgument(first + i);
+      Value gradient = outer.active(argument) ? inner.of(argument) : Value();
+      if (!gradient)
+        continue;
+      yields.push_back(
+          nn::castElement(builder, loc, gradient, argument.getType()));
+      sliced.push_back(slice);
+    }
+  }
+
+  LogicalResult yieldParams() {
+    for (ParamRead read : inner.reads) {
+      if (read.op.getLayer() != loop.getLayerIndex())
+        return read.op.emitOpError("has a gradient only at the layer of its "
+                                   "loop");
+      Value &gradient = params[read.op.getParamAttr().getAttr()];
+      Value term =
+          nn::castElement(builder, loc, read.gradient,
+                          nn::accumulatorType(read.op.getValue().getType()));
+      gradient = gradient ? sum(builder, loc, gradient, term) : term;
+    }
+    for (auto &[param, gradient] : params)
+      yields.push_back(gradient);
+    return success();
+  }
+
+  /// Values of the forward loop that the backward loop reads.
+  void keep() {
+    map.map(loop.getLayerIndex(), body->getArgument(0));
+    OpBuilder front(&body->front());
+    SmallVector<OpOperand *> reads;
+    body->walk([&](Operation *op) {
+      for (OpOperand &operand : op->getOpOperands())
+        if (operand.get().getParentBlock() == &forward)
+          reads.push_back(&operand);
+    });
+    for (OpOperand *read : reads)
+      read->set(here(read->get(), front));
+  }
+
+  /// |value| of the forward loop in the backward loop.
+  Value here(Value value, OpBuilder &front) {
+    if (value.getParentBlock() != &forward || map.contains(value))
+      return map.lookupOrDefault(value);
+    Operation *op = value.getDefiningOp();
+    if (op && isComputedAgain(op)) {
+      for (Value operand : op->getOperands())
+        map.map(operand, here(operand, front));
+      return front.clone(*op, map)->getResult(0);
+    }
+    kept.push_back(value);
+    Value argument = body->addArgument(value.getType(), loc);
+    map.map(value, argument);
+    return argument;
+  }
+
+  LogicalResult finish() {
+    keepForward();
+    SmallVector<Type> types;
+    for (auto [i, value] : llvm::enumerate(yields))
+      types.push_back(i < carried ? value.getType()
+                                  : nn::LayersOp::stackedType(
+                                        loop.getNumLayers(), value.getType()));
+    auto backward = nn::LayersOp::create(
+        outer.builder, loc, types, loop.getLowerAttr(), loop.getUpperAttr(),
+        loop.getReverse() ? UnitAttr() : builder.getUnitAttr(), inits, slices);
+    backward.getBody().takeBody(region);
+    auto results = backward.getResults().begin();
+    for (auto [i, init] : llvm::enumerate(loop.getInits()))
+      if (outer.active(forward.getArgument(1 + i)))
+        outer.add(init, *results++);
+    for (Value value : captured)
+      outer.set(value, *results++);
+    for (const ParamStack &stack : inner.stacks)
+      outer.stacks.push_back(
+          {stack.param, stack.lower, stack.upper, *results++});
+    for (Value slice : sliced)
+      outer.add(slice, *results++);
+    for (auto &[param, gradient] : params)
+      outer.stacks.push_back({param, int64_t(loop.getLower()),
+                              int64_t(loop.getUpper()), *results++});
+    return success();
+  }
+
+  /// Lets the forward loop keep what the backward loop slices.
+  void keepForward() {
+    Operation *end = forward.getTerminator();
+    unsigned first = end->getNumOperands();
+    end->insertOperands(first, kept);
+    SmallVector<Type> types(loop.getResultTypes());
+    for (Value value : kept)
+      types.push_back(
+          nn::LayersOp::stackedType(loop.getNumLayers(), value.getType()));
+    OpBuilder at(loop);
+    auto wider = nn::LayersOp::create(
+        at, loc, types, loop.getLowerAttr(), loop.getUpperAttr(),
+        loop.getReverseAttr(), loop.getInits(), loop.getSlices());
+    wider.getBody().takeBody(loop.getBody());
+    loop.replaceAllUsesWith(wider.getResults().take_front(first));
+    loop.erase();
+    loop = wider;
+    llvm::append_range(slices, wider.getResults().drop_front(first));
+  }
+
+  nn::LayersOp loop;
+  BlockGradients &outer;
+  Location loc;
+  Block &forward;
+  Region region;
+  Block *body;
+  OpBuilder builder;
+  BlockGradients inner;
+
+  /// Operands of the backward loop, and what its body yields: |carried| values,
+  /// then those to stack.
+  SmallVector<Value> inits, slices, yields;
+  size_t carried = 0;
+  /// Values of the outside whose gradients the body yields.
+  SmallVector<Value> captured, sliced;
+  llvm::MapVector<StringAttr, Value> params;
+  SmallVector<Value> kept;
+  IRMapping map;
+};
+} // namespace
+
+LogicalResult train::differentiateLoop(nn::LayersOp loop,
+                                       BlockGradients &outer) {
+  bool reached = llvm::any_of(
+      loop.getResults(), [&](Value result) { return bool(outer.of(result)); });
+  return reached ? LoopBackward(loop, outer).run() : success();
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Step phase: gradients.
+#ifndef MOE_PASSES_TRAIN_PASSES_TD
+#define MOE_PASSES_TRAIN_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def Differentiate : Pass<"moe-differentiate", "::mlir::ModuleOp"> {
+  let summary = "makes the reverse-mode gradient of an entry";
+  let description = [{
+    From the function `@NAME(args…) -> (y, …)` of the step phase makes
+    `@NAME_grad(args…, dy) -> (y, …, gradients)`: the results of `@NAME`, then
+    the gradients of `Σ y·dy` with respect to the arguments named by `of`, in
+    that order, then with respect to parameters, in the order of their
+    declarations. The gradient of an argument has its type. That of a parameter
+    is f32 (f64 where it is f64), of all layers (`[L, …]`) where it has layers,
+    and 0 where nothing reaches it. Names (`nn.name`) are `grad.` and the name
+    of the argument, parameter or result.
+
+    A layers loop keeps the values that its backward loop reads, stacked by
+    layer; what only moves elements is computed again, a plan never is. Bodies
+    of experts run as grouped operations, forward and backward.
+
+    Integers, plans, masks and `moe.stop_gradient` carry no gradient. Any other
+    operation without a rule that a gradient reaches is refused by name.
+  }];
+  let options = [
+    Option<"entry", "entry", "std::string", "\"\"", "the function to differentiate">,
+    ListOption<"of", "of", "std::string", "arguments, by nn.name or number, that get a gradient">,
+    ListOption<"wrt", "wrt", "std::string", "params (default), none, or names of parameters">
+  ];
+  let dependentDialects = ["::mlir::moe::MoeDialect", "::mlir::nn::NnDialect"];
+}
+
+#endif
