@@ -38,15 +38,15 @@ struct CompileOptions {
   std::string input;
   /// For a model "score" and "generate" (prefill and decode); empty: both. For
   /// a program without a model names of its functions; empty: all.
-  std::vector<std::string> entries;
+  std::vector<std::string> entries = {};
   /// "FILE@NAME"; empty: the routers of the program.
-  std::string router;
+  std::string router = {};
   /// Each gives one section of native code, in rising order; empty: all.
-  std::vector<CpuLevel> levels;
+  std::vector<CpuLevel> levels = {};
   /// "f32" or "bf16"; empty: as the program says.
-  std::string compute;
+  std::string compute = {};
   /// Where lines about what is done go; may be empty.
-  LogLine log;
+  LogLine log = {};
   /// Log the time of each step.
   bool verbose = false;
 };

@@ -66,7 +66,7 @@ PassTracker::PassTracker(PassManager &passes) {
 }
 
 Code mlir::moe::codeOfPass(StringRef pass) {
-  if (pass == "verify-model")
+  if (pass == "verify-model" || pass == "verify-step")
     return Code::K103;
   if (pass.starts_with("verify-"))
     return Code::I003;
