@@ -104,7 +104,9 @@ LogicalResult GroupMaskGradOp::inferReturnTypes(MLIRContext *, Loc loc,
                                                 GroupMaskGradOp::Adaptor a,
                                                 Types &types) {
   auto s = shaped(a.getS());
-  int64_t groups = a.getGroups(), keep = a.getKeep(), top = a.getTop();
+  int64_t groups = a.getGroups(), keep = a.getKeep();
+  // The parser infers types before defaults are filled in.
+  int64_t top = a.getTopAttr() ? a.getTopAttr().getInt() : 1;
   // group_mask_grad C1
   if (s.getRank() != 2 || groups < 1 || s.isDynamicDim(1) ||
       s.getDimSize(1) % groups || a.getDy().getType() != s)
