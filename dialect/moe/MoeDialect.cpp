@@ -31,10 +31,16 @@ void MoeDialect::initialize() {
 #define GET_OP_LIST
 #include "dialect/moe/MoeGradOps.cpp.inc"
       >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialect/moe/MoeFusedOps.cpp.inc"
+      >();
 }
 
-LogicalResult PlanType::verify(function_ref<InFlightDiagnostic()> emitError, PlanLayout, int64_t experts, int64_t k) {
+LogicalResult PlanType::verify(function_ref<InFlightDiagnostic()> emitError,
+                               PlanLayout, int64_t experts, int64_t k) {
   if (experts < 1 || k < 1 || k > experts)
-    return emitError() << "expects 1 <= k <= experts, got k = " << k << " of " << experts;
+    return emitError() << "expects 1 <= k <= experts, got k = " << k << " of "
+                       << experts;
   return success();
 }

@@ -15,5 +15,7 @@
 #include "dialect/moe/MoeOps.h.inc"
 #define GET_OP_CLASSES
 #include "dialect/moe/MoeGradOps.h.inc"
+#define GET_OP_CLASSES
+#include "dialect/moe/MoeFusedOps.h.inc"
 
 #endif

@@ -84,6 +84,7 @@ template <typename T> const HandlerTable<T> &mlir::moe::handlers() {
     addIntegerHandlers(made);
     addSugarHandlers(made);
     addGradientHandlers(made);
+    addFusedRoutingHandlers(made);
     return made;
   }();
   return table;

@@ -140,6 +140,7 @@ template <typename T> void addFloatHandlers(HandlerTable<T> &table);
 template <typename T> void addIntegerHandlers(HandlerTable<T> &table);
 template <typename T> void addSugarHandlers(HandlerTable<T> &table);
 template <typename T> void addGradientHandlers(HandlerTable<T> &table);
+template <typename T> void addFusedRoutingHandlers(HandlerTable<T> &table);
 
 /// The table of all groups.
 template <typename T> const HandlerTable<T> &handlers();
