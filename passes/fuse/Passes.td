@@ -18,6 +18,19 @@ def GatherDispatch : Pass<"moe-gather-dispatch", "::mlir::ModuleOp"> {
   let summary = "reads token rows in the grouped product instead of copying them";
 }
 
+def FuseRouting : Pass<"moe-fuse-routing", "::mlir::ModuleOp"> {
+  let summary = "routers as one operation, from token rows to plan";
+  let description = [{
+    Moves the row-wise operations that make the indices of a `moe.make_plan` and
+    the weights beside it, from the product with the gate on, into a
+    `moe.route_permute`. Routers that look at other tokens stay as they are.
+  }];
+}
+
+def UnfuseRouting : Pass<"moe-unfuse-routing", "::mlir::ModuleOp"> {
+  let summary = "the operations of moe.route_permute one by one";
+}
+
 def VerifyFused : Pass<"verify-fused", "::mlir::ModuleOp"> {
   let summary = "closes the fused phase: no body of experts remains";
 }
