@@ -4,6 +4,7 @@
 #include "passes/entry/Passes.h"
 #include "passes/fuse/Passes.h"
 #include "passes/lower/cpu/Passes.h"
+#include "passes/lower/gpu/Passes.h"
 
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
@@ -40,7 +41,9 @@ void moe::addToStep(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(entry::createVerifyStep());
 }
 
-void moe::addToLocal(OpPassManager &pm, const PipelineOptions &options) { addToStep(pm, options); }
+void moe::addToLocal(OpPassManager &pm, const PipelineOptions &options) {
+  addToStep(pm, options);
+}
 
 void moe::addToFused(OpPassManager &pm, const PipelineOptions &options) {
   addToLocal(pm, options);
@@ -51,7 +54,9 @@ void moe::addToFused(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(fuse::createVerifyFused());
 }
 
-void moe::addLayouts(OpPassManager &pm) { pm.addPass(cpu::createAssignLayouts()); }
+void moe::addLayouts(OpPassManager &pm) {
+  pm.addPass(cpu::createAssignLayouts());
+}
 
 void moe::addFusedToCpu(OpPassManager &pm, llvm::StringRef isa) {
   cpu::LowerCpuOptions lower;
@@ -76,20 +81,62 @@ void moe::addToCpu(OpPassManager &pm, const PipelineOptions &options) {
   addFusedToCpu(pm, options.isa);
 }
 
+void moe::addToNvvm(OpPassManager &pm, const PipelineOptions &options) {
+  addToFused(pm, options);
+  pm.addPass(fuse::createFuseRouting());
+  device::LowerGpuOptions lower;
+  lower.chip = options.chip;
+  pm.addPass(device::createLowerGpu(lower));
+  pm.nest<gpu::GPUModuleOp>().addPass(createCSEPass());
+  pm.nest<gpu::GPUModuleOp>().addPass(createSCFToControlFlowPass());
+  pm.addPass(createConvertControlFlowToLLVMPass());
+  OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
+  kernels.addPass(createConvertMathToLLVMPass());
+  kernels.addPass(createArithToLLVMConversionPass());
+  kernels.addPass(createReconcileUnrealizedCastsPass());
+  kernels.addPass(createCanonicalizerPass());
+  kernels.addPass(createCSEPass());
+}
+
 namespace {
 struct Flags : PassPipelineOptions<Flags> {
-  Option<std::string> compute{*this, "compute", llvm::cl::desc("f32 or bf16 (default: as the model says)")};
-  ListOption<std::string> entries{*this, "entries", llvm::cl::desc("score, prefill, decode")};
-  Option<std::string> isa{*this, "isa", llvm::cl::desc("x86-64-v3 or x86-64-v4, for --moe-to-cpu"), llvm::cl::init("x86-64-v4")};
-  Option<bool> functions{*this, "functions", llvm::cl::desc("no model: the program has entries already")};
-  PipelineOptions get() const { return {compute, {entries.begin(), entries.end()}, isa, functions}; }
+  Option<std::string> compute{
+      *this, "compute",
+      llvm::cl::desc("f32 or bf16 (default: as the model says)")};
+  ListOption<std::string> entries{*this, "entries",
+                                  llvm::cl::desc("score, prefill, decode")};
+  Option<std::string> isa{
+      *this, "isa", llvm::cl::desc("x86-64-v3 or x86-64-v4, for --moe-to-cpu"),
+      llvm::cl::init("x86-64-v4")};
+  Option<bool> functions{
+      *this, "functions",
+      llvm::cl::desc("no model: the program has entries already")};
+  Option<std::string> chip{*this, "chip",
+                           llvm::cl::desc("sm_80 or sm_90a, for --moe-to-nvvm"),
+                           llvm::cl::init("sm_90a")};
+  PipelineOptions get() const {
+    return {compute, {entries.begin(), entries.end()}, isa, functions, chip};
+  }
 };
 } // namespace
 
 void moe::registerPipelines() {
-  PassPipelineRegistration<Flags>("moe-to-model", "checks a model", [](OpPassManager &pm, const Flags &f) { addToModel(pm, f.get()); });
-  PassPipelineRegistration<Flags>("moe-to-step", "model to entries of core operations", [](OpPassManager &pm, const Flags &f) { addToStep(pm, f.get()); });
-  PassPipelineRegistration<Flags>("moe-to-local", "to what one rank runs", [](OpPassManager &pm, const Flags &f) { addToLocal(pm, f.get()); });
-  PassPipelineRegistration<Flags>("moe-to-fused", "to few structured operations", [](OpPassManager &pm, const Flags &f) { addToFused(pm, f.get()); });
-  PassPipelineRegistration<Flags>("moe-to-cpu", "to the LLVM dialect for CPUs", [](OpPassManager &pm, const Flags &f) { addToCpu(pm, f.get()); });
+  PassPipelineRegistration<Flags>(
+      "moe-to-model", "checks a model",
+      [](OpPassManager &pm, const Flags &f) { addToModel(pm, f.get()); });
+  PassPipelineRegistration<Flags>(
+      "moe-to-step", "model to entries of core operations",
+      [](OpPassManager &pm, const Flags &f) { addToStep(pm, f.get()); });
+  PassPipelineRegistration<Flags>(
+      "moe-to-local", "to what one rank runs",
+      [](OpPassManager &pm, const Flags &f) { addToLocal(pm, f.get()); });
+  PassPipelineRegistration<Flags>(
+      "moe-to-fused", "to few structured operations",
+      [](OpPassManager &pm, const Flags &f) { addToFused(pm, f.get()); });
+  PassPipelineRegistration<Flags>(
+      "moe-to-cpu", "to the LLVM dialect for CPUs",
+      [](OpPassManager &pm, const Flags &f) { addToCpu(pm, f.get()); });
+  PassPipelineRegistration<Flags>(
+      "moe-to-nvvm", "to GPU kernels in the LLVM and NVVM dialects",
+      [](OpPassManager &pm, const Flags &f) { addToNvvm(pm, f.get()); });
 }

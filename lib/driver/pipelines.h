@@ -14,6 +14,7 @@ struct PipelineOptions {
   std::vector<std::string> entries; // score, prefill, decode; empty: all
   std::string isa = "x86-64-v4";    // x86-64-v3 or x86-64-v4, for --moe-to-cpu
   bool functions = false;           // no model: the program has entries already
+  std::string chip = "sm_90a";      // sm_80 or sm_90a, for --moe-to-nvvm
 };
 
 void addToModel(OpPassManager &pm, const PipelineOptions &options);
@@ -25,6 +26,8 @@ void addLayouts(OpPassManager &pm);
 /// From the fused phase with layouts to the LLVM dialect, for one instruction set level.
 void addFusedToCpu(OpPassManager &pm, llvm::StringRef isa);
 void addToCpu(OpPassManager &pm, const PipelineOptions &options);
+/// To gpu modules at nvvm level, for what has kernels.
+void addToNvvm(OpPassManager &pm, const PipelineOptions &options);
 
 /// Registers the pipelines --moe-to-model, --moe-to-step, … of `moe-opt`.
 void registerPipelines();

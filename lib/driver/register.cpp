@@ -3,9 +3,12 @@
 
 #include "dialect/moe/MoeDialect.h"
 #include "lib/driver/pipelines.h"
+#include "lib/driver/print_ptx.h"
 #include "passes/entry/Passes.h"
 #include "passes/fuse/Passes.h"
 #include "passes/lower/cpu/Passes.h"
+#include "passes/lower/gpu/Passes.h"
+#include "passes/train/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
@@ -20,12 +23,17 @@
 #include "mlir/Transforms/Passes.h"
 
 void mlir::moe::registerEverything(DialectRegistry &registry) {
-  registry.insert<moe::MoeDialect, nn::NnDialect, arith::ArithDialect, cf::ControlFlowDialect, func::FuncDialect,
-                  gpu::GPUDialect, LLVM::LLVMDialect, math::MathDialect, NVVM::NVVMDialect, scf::SCFDialect,
-                  tensor::TensorDialect, vector::VectorDialect>();
+  registry
+      .insert<moe::MoeDialect, nn::NnDialect, arith::ArithDialect,
+              cf::ControlFlowDialect, func::FuncDialect, gpu::GPUDialect,
+              LLVM::LLVMDialect, math::MathDialect, NVVM::NVVMDialect,
+              scf::SCFDialect, tensor::TensorDialect, vector::VectorDialect>();
   registerTransformsPasses();
   entry::registerMoePasses();
   fuse::registerMoePasses();
   cpu::registerMoePasses();
+  device::registerMoePasses();
+  train::registerMoePasses();
   registerPipelines();
+  registerPrintPtx();
 }
