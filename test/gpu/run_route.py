@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Runs the kernels of one router and the reference on random rows.
 
-    run_route.py ROUTER.mlir FOLDER [--tokens N]
+    run_route.py ROUTER.mlir FOLDER [--tokens N] [--per-block N] [--seed N] [--scale X]
 
 The reference interpreter runs the program before any pass; the PTX of
 --moe-to-nvvm runs on the machine of ptx.py. Indices and the plan must be equal,
@@ -65,6 +65,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=21)
     parser.add_argument("--per-block", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--scale", type=float, default=1, help="size of the elements of rows and gates; 0 makes all scores equal")
     options = parser.parse_args()
     with open(options.program, encoding="utf-8") as file:
         text = file.read()
@@ -77,16 +78,20 @@ def main():
         count = 1
         for dim in dims:
             count *= dim
-        tensors[f"arg{i}"] = (lambda d, b: (d, dims, b))(*values(rng, count, 1 if len(dims) == 2 else 0.3, dtype == "bf16"))
-    inputs, outputs = (os.path.join(options.folder, name) for name in ("inputs.safetensors", "outputs.safetensors"))
+        tensors[f"arg{i}"] = (lambda d, b: (d, dims, b))(*values(rng, count, options.scale if len(dims) == 2 else 0.3, dtype == "bf16"))
+    inputs, outputs, lowered = (os.path.join(options.folder, name) for name in ("in.safetensors", "out.safetensors", "lowered.mlir"))
     write_safetensors(inputs, tensors)
     subprocess.run(["moe-opt", options.program, "--moe-interpret=route", "--inputs", inputs, "--outputs", outputs], check=True)
     want = read_safetensors(outputs)
-    ptx = subprocess.run(["moe-opt", options.program, "--moe-to-nvvm=functions=true chip=sm_80", "--moe-print-ptx", "-o", os.devnull],
+    ptx = subprocess.run(["moe-opt", options.program, "--moe-to-nvvm=functions=true chip=sm_80", "--moe-print-ptx", "-o", lowered],
                          check=True, capture_output=True, text=True).stdout
 
     memory, undefined = Memory(), b"\xcd\xcd\xcd\xcd"
-    sources = [memory.put(data) for _, _, data in tensors.values()]
+    # The operands of the operation, rows first, are arguments of the program in an order of their own.
+    with open(lowered, encoding="utf-8") as file:
+        operands = re.search(r"moe.route_permute %(\w+) params\((.*?)\)", file.read())
+    names = [operands.group(1), *re.findall(r"%(\w+)", operands.group(2))]
+    sources = [memory.put(tensors[name][2]) for name in names]
     blocks = -(-tokens // options.per_block)
     idx, weights, slot2row, row2slot = (memory.put(undefined * tokens * k) for _ in range(4))
     counts, bases = (memory.put(undefined * blocks * experts) for _ in range(2))
