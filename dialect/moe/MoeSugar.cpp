@@ -8,33 +8,42 @@ using namespace mlir;
 using namespace mlir::moe;
 
 ParseResult RouterOp::parse(OpAsmParser &parser, OperationState &result) {
-  auto type = [](Builder &builder, ArrayRef<Type> in, ArrayRef<Type> out, function_interface_impl::VariadicFlag, std::string &) {
-    return builder.getFunctionType(in, out);
-  };
-  return function_interface_impl::parseFunctionOp(parser, result, false, getFunctionTypeAttrName(result.name), type,
-                                                  getArgAttrsAttrName(result.name), getResAttrsAttrName(result.name));
+  auto type = [](Builder &builder, ArrayRef<Type> in, ArrayRef<Type> out,
+                 function_interface_impl::VariadicFlag,
+                 std::string &) { return builder.getFunctionType(in, out); };
+  return function_interface_impl::parseFunctionOp(
+      parser, result, false, getFunctionTypeAttrName(result.name), type,
+      getArgAttrsAttrName(result.name), getResAttrsAttrName(result.name));
 }
 
 void RouterOp::print(OpAsmPrinter &printer) {
-  function_interface_impl::printFunctionOp(printer, *this, false, getFunctionTypeAttrName(), getArgAttrsAttrName(), getResAttrsAttrName());
+  function_interface_impl::printFunctionOp(
+      printer, *this, false, getFunctionTypeAttrName(), getArgAttrsAttrName(),
+      getResAttrsAttrName());
 }
 
 LogicalResult RouterOp::verify() {
   // router C1
-  auto x = getNumArguments() ? dyn_cast<RankedTensorType>(getArgumentTypes()[0]) : RankedTensorType();
+  auto x = getNumArguments() ? dyn_cast<RankedTensorType>(getArgumentTypes()[0])
+                             : RankedTensorType();
   if (!x || x.getRank() != 2)
     return emitOpError("expects a first argument [T, D]");
   // router C2
-  auto plan = getNumResults() == 2 ? dyn_cast<PlanType>(getResultTypes()[0]) : PlanType();
-  auto weights = getNumResults() == 2 ? dyn_cast<RankedTensorType>(getResultTypes()[1]) : RankedTensorType();
-  if (!plan || !weights || weights.getRank() != 2 || weights.getDimSize(1) != plan.getK() || !weights.getElementType().isF32())
+  auto plan = getNumResults() == 2 ? dyn_cast<PlanType>(getResultTypes()[0])
+                                   : PlanType();
+  auto weights = getNumResults() == 2
+                     ? dyn_cast<RankedTensorType>(getResultTypes()[1])
+                     : RankedTensorType();
+  if (!plan || !weights || weights.getRank() != 2 ||
+      weights.getDimSize(1) != plan.getK() || !weights.getElementType().isF32())
     return emitOpError("expects results of a plan and f32 weights [T, K]");
   return success();
 }
 
 /// Equal, a dynamic dimension of the router matching any.
 static bool accepts(Type formal, Type actual) {
-  auto f = dyn_cast<RankedTensorType>(formal), a = dyn_cast<RankedTensorType>(actual);
+  auto f = dyn_cast<RankedTensorType>(formal),
+       a = dyn_cast<RankedTensorType>(actual);
   if (!f || !a)
     return formal == actual;
   if (f.getRank() != a.getRank() || f.getElementType() != a.getElementType())
@@ -46,32 +55,44 @@ static bool accepts(Type formal, Type actual) {
 }
 
 LogicalResult RouteOp::verifySymbolUses(SymbolTableCollection &symbols) {
-  auto router = symbols.lookupNearestSymbolFrom<RouterOp>(*this, getRouterAttr());
+  auto router =
+      symbols.lookupNearestSymbolFrom<RouterOp>(*this, getRouterAttr());
   // route C1
   if (!router)
-    return emitOpError("expects ") << getRouterAttr() << " to name a moe.router";
+    return emitOpError("expects ")
+           << getRouterAttr() << " to name a moe.router";
   if (router.getNumArguments() != getNumOperands())
-    return emitOpError("expects ") << router.getNumArguments() << " operands for " << getRouterAttr() << ", got " << getNumOperands();
-  for (auto [formal, actual] : llvm::zip(router.getArgumentTypes(), getOperandTypes()))
+    return emitOpError("expects ")
+           << router.getNumArguments() << " operands for " << getRouterAttr()
+           << ", got " << getNumOperands();
+  for (auto [formal, actual] :
+       llvm::zip(router.getArgumentTypes(), getOperandTypes()))
     if (!accepts(formal, actual))
-      return emitOpError("expects an operand of type ") << formal << " for " << getRouterAttr() << ", got " << actual;
+      return emitOpError("expects an operand of type ")
+             << formal << " for " << getRouterAttr() << ", got " << actual;
   if (router.getResultTypes()[0] != getPlan().getType())
-    return emitOpError("expects the plan type ") << router.getResultTypes()[0] << " of " << getRouterAttr() << ", got " << getPlan().getType();
+    return emitOpError("expects the plan type ")
+           << router.getResultTypes()[0] << " of " << getRouterAttr()
+           << ", got " << getPlan().getType();
   return success();
 }
 
 LogicalResult LayerOp::verifySymbolUses(SymbolTableCollection &symbols) {
   // layer C1
   if (!symbols.lookupNearestSymbolFrom<RouterOp>(*this, getRouterAttr()))
-    return emitOpError("expects ") << getRouterAttr() << " to name a moe.router";
-  for (ArrayAttr list : {getRouterParams(), getExpertParams(), getSharedParams()})
+    return emitOpError("expects ")
+           << getRouterAttr() << " to name a moe.router";
+  for (ArrayAttr list :
+       {getRouterParams(), getExpertParams(), getSharedParams()})
     for (auto name : list.getAsRange<FlatSymbolRefAttr>()) {
       auto type = nn::lookupParam(*this, symbols, name);
       if (failed(type))
         return failure();
       // layer C3
-      if (list == getExpertParams() && type->getDimSize(0) != int64_t(getExperts()))
-        return emitOpError("expects expert parameters that start with ") << getExperts() << " experts, got " << *type << " for " << name;
+      if (list == getExpertParams() &&
+          type->getDimSize(0) != int64_t(getExperts()))
+        return emitOpError("expects expert parameters that start with ")
+               << getExperts() << " experts, got " << *type << " for " << name;
     }
   return success();
 }
@@ -79,7 +100,8 @@ LogicalResult LayerOp::verifySymbolUses(SymbolTableCollection &symbols) {
 LogicalResult LayerOp::verify() {
   // layer C2
   if (int64_t(getExperts()) < 1 || int64_t(getSegments()) < 1)
-    return emitOpError("expects experts >= 1 and segments >= 1, got ") << int64_t(getExperts()) << " and " << int64_t(getSegments());
+    return emitOpError("expects experts >= 1 and segments >= 1, got ")
+           << int64_t(getExperts()) << " and " << int64_t(getSegments());
   // layer C4
   if (getShared().empty() != getSharedParams().empty())
     return emitOpError("expects a shared body exactly with shared parameters");

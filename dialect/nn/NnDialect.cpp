@@ -38,7 +38,9 @@ void NnDialect::initialize() {
   attachUpstreamVjps(getContext());
 }
 
-FailureOr<RankedTensorType> nn::lookupParam(Operation *user, SymbolTableCollection &symbols, FlatSymbolRefAttr name) {
+FailureOr<RankedTensorType> nn::lookupParam(Operation *user,
+                                            SymbolTableCollection &symbols,
+                                            FlatSymbolRefAttr name) {
   auto param = symbols.lookupNearestSymbolFrom<ParamOp>(user, name);
   if (!param)
     return user->emitOpError("expects ") << name << " to name an nn.param";

@@ -27,7 +27,9 @@ template <typename ConcreteType>
 class RowWise : public OpTrait::TraitBase<ConcreteType, RowWise> {};
 
 /// Checks that a symbol names an `nn.param`; gives its type.
-FailureOr<RankedTensorType> lookupParam(Operation *user, SymbolTableCollection &symbols, FlatSymbolRefAttr name);
+FailureOr<RankedTensorType> lookupParam(Operation *user,
+                                        SymbolTableCollection &symbols,
+                                        FlatSymbolRefAttr name);
 } // namespace mlir::nn
 
 #include "dialect/nn/Nndialect.h.inc"

@@ -20,18 +20,24 @@ LogicalResult ParamOp::verify() {
   for (auto source : getSources().getAsRange<SourceAttr>()) {
     int64_t rows = source.getRows() ? source.getRows() : getRows();
     if (source.getAt() != next || rows <= 0)
-      return emitOpError("expects sources in row order without gaps, got a source at row ") << source.getAt() << " where row " << next << " is next";
+      return emitOpError("expects sources in row order without gaps, got a "
+                         "source at row ")
+             << source.getAt() << " where row " << next << " is next";
     next += rows;
   }
   if (next != getRows())
-    return emitOpError("expects sources for ") << getRows() << " rows, got " << next;
+    return emitOpError("expects sources for ")
+           << getRows() << " rows, got " << next;
   // param C3
   auto layers = getLayers();
-  if (layers && (layers->size() != 2 || (*layers)[0] < 0 || (*layers)[0] >= (*layers)[1]))
+  if (layers &&
+      (layers->size() != 2 || (*layers)[0] < 0 || (*layers)[0] >= (*layers)[1]))
     return emitOpError("expects layers [lo, hi] with 0 <= lo < hi");
   for (auto source : getSources().getAsRange<SourceAttr>())
     if (source.getPattern().getValue().contains("{i}") != layers.has_value())
-      return emitOpError("expects {i} in a pattern exactly where there are layers, got ") << source.getPattern();
+      return emitOpError("expects {i} in a pattern exactly where there are "
+                         "layers, got ")
+             << source.getPattern();
   return success();
 }
 
@@ -39,34 +45,44 @@ LogicalResult ParamGetOp::verifySymbolUses(SymbolTableCollection &symbols) {
   auto param = symbols.lookupNearestSymbolFrom<ParamOp>(*this, getParamAttr());
   // param_get C1
   if (!param || param.getTensorType() != getType())
-    return emitOpError("expects ") << getParamAttr() << " to name an nn.param of type " << getType();
+    return emitOpError("expects ")
+           << getParamAttr() << " to name an nn.param of type " << getType();
   // param_get C2
   if (bool(getLayer()) != param.getLayers().has_value())
-    return emitOpError("expects a layer index exactly where ") << getParamAttr() << " has layers";
+    return emitOpError("expects a layer index exactly where ")
+           << getParamAttr() << " has layers";
   return success();
 }
 
 ParseResult ModelOp::parse(OpAsmParser &parser, OperationState &result) {
-  auto type = [](Builder &builder, ArrayRef<Type> in, ArrayRef<Type> out, function_interface_impl::VariadicFlag, std::string &) {
-    return builder.getFunctionType(in, out);
-  };
-  return function_interface_impl::parseFunctionOp(parser, result, false, getFunctionTypeAttrName(result.name), type,
-                                                  getArgAttrsAttrName(result.name), getResAttrsAttrName(result.name));
+  auto type = [](Builder &builder, ArrayRef<Type> in, ArrayRef<Type> out,
+                 function_interface_impl::VariadicFlag,
+                 std::string &) { return builder.getFunctionType(in, out); };
+  return function_interface_impl::parseFunctionOp(
+      parser, result, false, getFunctionTypeAttrName(result.name), type,
+      getArgAttrsAttrName(result.name), getResAttrsAttrName(result.name));
 }
 
 void ModelOp::print(OpAsmPrinter &printer) {
-  function_interface_impl::printFunctionOp(printer, *this, false, getFunctionTypeAttrName(), getArgAttrsAttrName(), getResAttrsAttrName());
+  function_interface_impl::printFunctionOp(
+      printer, *this, false, getFunctionTypeAttrName(), getArgAttrsAttrName(),
+      getResAttrsAttrName());
 }
 
 LogicalResult ModelOp::verify() {
   auto isInts = [](Type type) {
     auto tensor = dyn_cast<RankedTensorType>(type);
-    return tensor && tensor.getRank() == 1 && tensor.getElementType().isInteger(32);
+    return tensor && tensor.getRank() == 1 &&
+           tensor.getElementType().isInteger(32);
   };
   // model C1
-  auto out = getNumResults() == 1 ? dyn_cast<RankedTensorType>(getResultTypes()[0]) : RankedTensorType();
-  if (getNumArguments() != 3 || !llvm::all_of(getArgumentTypes(), isInts) || !out || out.getRank() != 2)
-    return emitOpError("expects (ids, positions, cu_seqlens) as i32 vectors and one result [T, V]");
+  auto out = getNumResults() == 1
+                 ? dyn_cast<RankedTensorType>(getResultTypes()[0])
+                 : RankedTensorType();
+  if (getNumArguments() != 3 || !llvm::all_of(getArgumentTypes(), isInts) ||
+      !out || out.getRank() != 2)
+    return emitOpError("expects (ids, positions, cu_seqlens) as i32 vectors "
+                       "and one result [T, V]");
   return success();
 }
 
@@ -82,28 +98,44 @@ Type LayersOp::stackedType(int64_t layers, Type type) {
 LogicalResult LayersOp::verify() {
   // layers C1
   if (int64_t(getLower()) < 0 || getLower() >= getUpper())
-    return emitOpError("expects 0 <= lower < upper, got ") << getLower() << " to " << getUpper();
+    return emitOpError("expects 0 <= lower < upper, got ")
+           << getLower() << " to " << getUpper();
   Block &block = getBody().front();
-  int64_t inits = getInits().size(), slices = getSlices().size(), layers = getNumLayers();
+  int64_t inits = getInits().size(), slices = getSlices().size(),
+          layers = getNumLayers();
   // layers C2
-  if (int64_t(block.getNumArguments()) != 1 + inits + slices || !block.getArgument(0).getType().isIndex())
-    return emitOpError("expects a body of an index, ") << inits << " carried values and " << slices << " slices";
+  if (int64_t(block.getNumArguments()) != 1 + inits + slices ||
+      !block.getArgument(0).getType().isIndex())
+    return emitOpError("expects a body of an index, ")
+           << inits << " carried values and " << slices << " slices";
   for (int64_t i = 0; i < inits; ++i)
     if (block.getArgument(1 + i).getType() != getInits()[i].getType())
-      return emitOpError("expects carried value ") << i << " of type " << getInits()[i].getType() << ", got " << block.getArgument(1 + i).getType();
+      return emitOpError("expects carried value ")
+             << i << " of type " << getInits()[i].getType() << ", got "
+             << block.getArgument(1 + i).getType();
   // layers C3
   auto yielded = block.getTerminator()->getOperands();
   if (yielded.size() != getNumResults() || int64_t(yielded.size()) < inits)
-    return emitOpError("expects the body to yield ") << getNumResults() << " values, got " << yielded.size();
+    return emitOpError("expects the body to yield ")
+           << getNumResults() << " values, got " << yielded.size();
   for (int64_t i = 0; i < inits; ++i)
-    if (yielded[i].getType() != getInits()[i].getType() || getResult(i).getType() != getInits()[i].getType())
-      return emitOpError("expects carried value ") << i << " to keep type " << getInits()[i].getType() << ", got " << yielded[i].getType();
+    if (yielded[i].getType() != getInits()[i].getType() ||
+        getResult(i).getType() != getInits()[i].getType())
+      return emitOpError("expects carried value ")
+             << i << " to keep type " << getInits()[i].getType() << ", got "
+             << yielded[i].getType();
   // layers C4
   for (int64_t i = inits; i < int64_t(yielded.size()); ++i)
     if (getResult(i).getType() != stackedType(layers, yielded[i].getType()))
-      return emitOpError("expects stacked result ") << i << " of type " << stackedType(layers, yielded[i].getType()) << ", got " << getResult(i).getType();
+      return emitOpError("expects stacked result ")
+             << i << " of type " << stackedType(layers, yielded[i].getType())
+             << ", got " << getResult(i).getType();
   for (int64_t i = 0; i < slices; ++i)
-    if (getSlices()[i].getType() != stackedType(layers, block.getArgument(1 + inits + i).getType()))
-      return emitOpError("expects slice ") << i << " of type " << stackedType(layers, block.getArgument(1 + inits + i).getType()) << ", got " << getSlices()[i].getType();
+    if (getSlices()[i].getType() !=
+        stackedType(layers, block.getArgument(1 + inits + i).getType()))
+      return emitOpError("expects slice ")
+             << i << " of type "
+             << stackedType(layers, block.getArgument(1 + inits + i).getType())
+             << ", got " << getSlices()[i].getType();
   return success();
 }

@@ -6,7 +6,8 @@ using namespace mlir;
 using namespace mlir::nn;
 
 /// attention C1, latent_attention C1, mlp C1, head C1
-static LogicalResult checkParams(Operation *op, SymbolTableCollection &symbols) {
+static LogicalResult checkParams(Operation *op,
+                                 SymbolTableCollection &symbols) {
   for (NamedAttribute attr : op->getAttrs())
     if (auto name = dyn_cast<FlatSymbolRefAttr>(attr.getValue()))
       if (failed(lookupParam(op, symbols, name)))
@@ -14,15 +15,25 @@ static LogicalResult checkParams(Operation *op, SymbolTableCollection &symbols) 
   return success();
 }
 
-LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &symbols) { return checkParams(*this, symbols); }
-LogicalResult LatentAttentionOp::verifySymbolUses(SymbolTableCollection &symbols) { return checkParams(*this, symbols); }
-LogicalResult MlpOp::verifySymbolUses(SymbolTableCollection &symbols) { return checkParams(*this, symbols); }
-LogicalResult HeadOp::verifySymbolUses(SymbolTableCollection &symbols) { return checkParams(*this, symbols); }
+LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  return checkParams(*this, symbols);
+}
+LogicalResult
+LatentAttentionOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  return checkParams(*this, symbols);
+}
+LogicalResult MlpOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  return checkParams(*this, symbols);
+}
+LogicalResult HeadOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  return checkParams(*this, symbols);
+}
 
 LogicalResult AttentionOp::verify() {
   // attention C2
   if (int64_t(getKvHeads()) < 1 || getHeads() % getKvHeads())
-    return emitOpError("expects kv_heads to divide heads, got ") << getKvHeads() << " and " << getHeads();
+    return emitOpError("expects kv_heads to divide heads, got ")
+           << getKvHeads() << " and " << getHeads();
   return success();
 }
 

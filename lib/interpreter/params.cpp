@@ -91,7 +91,9 @@ template <typename T>
 FailureOr<Tensor<T>> CheckpointParams<T>::get(nn::ParamOp param,
                                               std::optional<int64_t> layer,
                                               Operation *user) {
-  auto [it, isNew] = kept.try_emplace({param, layer.value_or(-1)});
+  auto [it, isNew] = kept.try_emplace(
+      {param.getTensorType().getAsOpaquePointer(),
+       param.getSourcesAttr().getAsOpaquePointer(), layer.value_or(-1)});
   if (!isNew)
     return it->second;
   auto abandon = [&, where = it]() -> FailureOr<Tensor<T>> {

@@ -16,6 +16,7 @@
 #include "llvm/ADT/StringMap.h"
 
 #include <map>
+#include <tuple>
 
 namespace mlir::moe {
 
@@ -60,7 +61,8 @@ public:
 
 private:
   const ::moe::Checkpoint &checkpoint;
-  std::map<std::pair<Operation *, int64_t>, Tensor<T>> kept;
+  /// By type, sources and layer: what decides the value.
+  std::map<std::tuple<const void *, const void *, int64_t>, Tensor<T>> kept;
 };
 
 /// Asks each provider in turn. They must outlive this.

@@ -21,9 +21,12 @@ using namespace mlir::moe;
 /// last_rows(f(x)) is f(last_rows(x)) for a row-wise f.
 struct HoistLastRows : OpRewritePattern<nn::LastRowsOp> {
   using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(nn::LastRowsOp op, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(nn::LastRowsOp op,
+                                PatternRewriter &rewriter) const override {
     Operation *inner = op.getX().getDefiningOp();
-    if (!inner || inner->getNumRegions() || (!inner->hasTrait<nn::RowWise>() && !OpTrait::hasElementwiseMappableTraits(inner)))
+    if (!inner || inner->getNumRegions() ||
+        (!inner->hasTrait<nn::RowWise>() &&
+         !OpTrait::hasElementwiseMappableTraits(inner)))
       return failure();
     auto isRows = [](Value value) {
       auto type = dyn_cast<RankedTensorType>(value.getType());
@@ -35,7 +38,9 @@ struct HoistLastRows : OpRewritePattern<nn::LastRowsOp> {
         operands.push_back(operand);
         continue;
       }
-      operands.push_back(nn::LastRowsOp::create(rewriter, op.getLoc(), operand.getType(), operand, op.getCuSeqlens()));
+      operands.push_back(nn::LastRowsOp::create(rewriter, op.getLoc(),
+                                                operand.getType(), operand,
+                                                op.getCuSeqlens()));
     }
     IRMapping map;
     map.map(inner->getOperands(), operands);
@@ -44,17 +49,20 @@ struct HoistLastRows : OpRewritePattern<nn::LastRowsOp> {
   }
 };
 
-static func::FuncOp cloneModel(nn::ModelOp model, StringRef name, ArrayRef<std::pair<StringRef, Type>> extra) {
+static func::FuncOp cloneModel(nn::ModelOp model, StringRef name,
+                               ArrayRef<std::pair<StringRef, Type>> extra) {
   OpBuilder b(model);
   Location loc = model.getLoc();
   SmallVector<Type> inputs(model.getArgumentTypes());
   for (auto &[argument, type] : extra)
     inputs.push_back(type);
-  auto entry = func::FuncOp::create(b, loc, name, b.getFunctionType(inputs, model.getResultTypes()));
+  auto entry = func::FuncOp::create(
+      b, loc, name, b.getFunctionType(inputs, model.getResultTypes()));
   entry->setAttr("nn.entry", b.getStringAttr(name));
   StringRef names[] = {"ids", "positions", "cu_seqlens"};
   for (unsigned i = 0; i < inputs.size(); ++i)
-    entry.setArgAttr(i, "nn.name", b.getStringAttr(i < 3 ? names[i] : extra[i - 3].first));
+    entry.setArgAttr(i, "nn.name",
+                     b.getStringAttr(i < 3 ? names[i] : extra[i - 3].first));
   entry.setResultAttr(0, "nn.name", b.getStringAttr("logits"));
   IRMapping map;
   model.getBody().cloneInto(&entry.getBody(), map);
@@ -67,25 +75,30 @@ static func::FuncOp cloneModel(nn::ModelOp model, StringRef name, ArrayRef<std::
   return entry;
 }
 
-static void addResults(func::FuncOp entry, ValueRange values, ArrayRef<std::string> names, ArrayAttr layers) {
+static void addResults(func::FuncOp entry, ValueRange values,
+                       ArrayRef<std::string> names, ArrayAttr layers) {
   Operation *end = entry.getBody().front().getTerminator();
   end->insertOperands(end->getNumOperands(), values);
   SmallVector<Type> types(end->getOperandTypes());
   unsigned first = types.size() - values.size();
-  entry.setFunctionType(FunctionType::get(entry.getContext(), entry.getArgumentTypes(), types));
+  entry.setFunctionType(
+      FunctionType::get(entry.getContext(), entry.getArgumentTypes(), types));
   SmallVector<Attribute> attributes;
   for (unsigned i = 0; i < types.size(); ++i)
-    attributes.push_back(i < first ? DictionaryAttr(entry.getResultAttrDict(i)) : DictionaryAttr::get(entry.getContext()));
+    attributes.push_back(i < first ? DictionaryAttr(entry.getResultAttrDict(i))
+                                   : DictionaryAttr::get(entry.getContext()));
   entry.setResAttrsAttr(ArrayAttr::get(entry.getContext(), attributes));
   for (unsigned i = first; i < types.size(); ++i) {
-    entry.setResultAttr(i, "nn.name", StringAttr::get(entry.getContext(), names[i - first]));
+    entry.setResultAttr(i, "nn.name",
+                        StringAttr::get(entry.getContext(), names[i - first]));
     entry.setResultAttr(i, "nn.layers", layers);
   }
 }
 
 /// Keeps indices and weights of every route of a layers loop as results.
 static void exposeRouting(func::FuncOp entry) {
-  SmallVector<nn::LayersOp> loops(entry.getBody().front().getOps<nn::LayersOp>());
+  SmallVector<nn::LayersOp> loops(
+      entry.getBody().front().getOps<nn::LayersOp>());
   int64_t index = 0;
   for (nn::LayersOp loop : loops) {
     SmallVector<RouteOp> routes(loop.getBody().front().getOps<RouteOp>());
@@ -95,19 +108,26 @@ static void exposeRouting(func::FuncOp entry) {
     OpBuilder b(route->getBlock()->getTerminator());
     Value idx = PlanIndicesOp::create(b, route.getLoc(), route.getPlan());
     Operation *end = route->getBlock()->getTerminator();
-    end->insertOperands(end->getNumOperands(), ValueRange{idx, route.getWeights()});
+    end->insertOperands(end->getNumOperands(),
+                        ValueRange{idx, route.getWeights()});
     SmallVector<Type> types(loop.getResultTypes());
     for (Value value : ValueRange{idx, route.getWeights()})
-      types.push_back(nn::LayersOp::stackedType(loop.getNumLayers(), value.getType()));
+      types.push_back(
+          nn::LayersOp::stackedType(loop.getNumLayers(), value.getType()));
     b.setInsertionPoint(loop);
-    auto wider = nn::LayersOp::create(b, loop.getLoc(), types, loop.getLowerAttr(), loop.getUpperAttr(), loop.getReverseAttr(),
-                                      loop.getInits(), loop.getSlices());
+    auto wider = nn::LayersOp::create(
+        b, loop.getLoc(), types, loop.getLowerAttr(), loop.getUpperAttr(),
+        loop.getReverseAttr(), loop.getInits(), loop.getSlices());
     wider.getBody().takeBody(loop.getBody());
-    loop.replaceAllUsesWith(wider.getResults().take_front(loop.getNumResults()));
+    loop.replaceAllUsesWith(
+        wider.getResults().take_front(loop.getNumResults()));
     loop.erase();
-    std::string prefix = index ? "routing." + std::to_string(index) + "." : "routing.";
-    addResults(entry, wider.getResults().take_back(2), {prefix + "idx", prefix + "weight"},
-               b.getI64ArrayAttr({int64_t(wider.getLower()), int64_t(wider.getUpper())}));
+    std::string prefix =
+        index ? "routing." + std::to_string(index) + "." : "routing.";
+    addResults(entry, wider.getResults().take_back(2),
+               {prefix + "idx", prefix + "weight"},
+               b.getI64ArrayAttr(
+                   {int64_t(wider.getLower()), int64_t(wider.getUpper())}));
     ++index;
   }
 }
@@ -115,11 +135,14 @@ static void exposeRouting(func::FuncOp entry) {
 /// Gives every attention of |entry| the cache.
 static void useCache(func::FuncOp entry) {
   Block &body = entry.getBody().front();
-  Value seqs = body.getArgument(2), slot = body.getArgument(3), table = body.getArgument(4), cache = body.getArgument(5);
+  Value seqs = body.getArgument(2), slot = body.getArgument(3),
+        table = body.getArgument(4), cache = body.getArgument(5);
   entry.walk([&](nn::AttendOp op) {
     OpBuilder b(op);
     auto loop = op->getParentOfType<nn::LayersOp>();
-    Value layer = loop ? loop.getLayerIndex() : Value(arith::ConstantIndexOp::create(b, op.getLoc(), 0));
+    Value layer =
+        loop ? loop.getLayerIndex()
+             : Value(arith::ConstantIndexOp::create(b, op.getLoc(), 0));
     op.getCacheMutable().assign(cache);
     op.getLayerMutable().assign(layer);
     op.getSlotMutable().assign(slot);
@@ -128,7 +151,8 @@ static void useCache(func::FuncOp entry) {
   Operation *end = body.getTerminator();
   OpBuilder b(end);
   Value logits = end->getOperand(0);
-  end->setOperand(0, nn::LastRowsOp::create(b, end->getLoc(), logits.getType(), logits, seqs));
+  end->setOperand(0, nn::LastRowsOp::create(b, end->getLoc(), logits.getType(),
+                                            logits, seqs));
 }
 
 /// Width of the cache records of the model, or failure where layers differ.
@@ -138,10 +162,13 @@ static FailureOr<nn::CacheType> cacheType(nn::ModelOp model) {
     auto k = cast<RankedTensorType>(op.getK().getType());
     int64_t width = k.getDimSize(1) * k.getDimSize(2);
     if (op.getV())
-      width += k.getDimSize(1) * cast<RankedTensorType>(op.getV().getType()).getDimSize(2);
-    auto own = nn::CacheType::get(model.getContext(), width, k.getElementType());
+      width += k.getDimSize(1) *
+               cast<RankedTensorType>(op.getV().getType()).getDimSize(2);
+    auto own =
+        nn::CacheType::get(model.getContext(), width, k.getElementType());
     if (type && type != own) {
-      op.emitOpError("expects the same cache record in all layers, got ") << own << " and " << type;
+      op.emitOpError("expects the same cache record in all layers, got ")
+          << own << " and " << type;
       return WalkResult::interrupt();
     }
     type = own;
@@ -150,7 +177,8 @@ static FailureOr<nn::CacheType> cacheType(nn::ModelOp model) {
   if (walk.wasInterrupted())
     return failure();
   if (!type)
-    return nn::CacheType::get(model.getContext(), 1, Float32Type::get(model.getContext()));
+    return nn::CacheType::get(model.getContext(), 1,
+                              Float32Type::get(model.getContext()));
   return type;
 }
 
@@ -164,15 +192,18 @@ struct DeriveEntries : entry::impl::DeriveEntriesBase<DeriveEntries> {
       return success();
     }
     if (name != "prefill" && name != "decode")
-      return model.emitError("expects an entry of score, prefill, decode, got ") << name;
+      return model.emitError("expects an entry of score, prefill, decode, got ")
+             << name;
     auto cache = cacheType(model);
     if (failed(cache))
       return failure();
     auto i32 = IntegerType::get(&getContext(), 32);
     int64_t any = ShapedType::kDynamic;
-    useCache(cloneModel(model, name, {{"slot", RankedTensorType::get({any}, i32)},
-                                      {"block_table", RankedTensorType::get({any, any}, i32)},
-                                      {"cache", *cache}}));
+    useCache(
+        cloneModel(model, name,
+                   {{"slot", RankedTensorType::get({any}, i32)},
+                    {"block_table", RankedTensorType::get({any, any}, i32)},
+                    {"cache", *cache}}));
     return success();
   }
 
@@ -180,7 +211,8 @@ struct DeriveEntries : entry::impl::DeriveEntriesBase<DeriveEntries> {
     SmallVector<std::string> names(entries.begin(), entries.end());
     if (names.empty())
       names = {"score", "prefill", "decode"};
-    for (auto model : llvm::make_early_inc_range(getOperation().getOps<nn::ModelOp>())) {
+    for (auto model :
+         llvm::make_early_inc_range(getOperation().getOps<nn::ModelOp>())) {
       for (StringRef name : names)
         if (failed(derive(model, name)))
           return signalPassFailure();

@@ -18,18 +18,25 @@ namespace mlir::moe::entry {
 using namespace mlir;
 using namespace mlir::moe;
 
-Value entry::getParam(OpBuilder &builder, Operation *user, FlatSymbolRefAttr name, Value layer) {
+Value entry::getParam(OpBuilder &builder, Operation *user,
+                      FlatSymbolRefAttr name, Value layer) {
   auto param = SymbolTable::lookupNearestSymbolFrom<nn::ParamOp>(user, name);
-  return nn::ParamGetOp::create(builder, user->getLoc(), param.getTensorType(), name, param.getLayers() ? layer : Value());
+  return nn::ParamGetOp::create(builder, user->getLoc(), param.getTensorType(),
+                                name, param.getLayers() ? layer : Value());
 }
 
 static Value expandMlp(OpBuilder &b, nn::MlpOp op) {
   Location loc = op.getLoc();
-  auto get = [&](FlatSymbolRefAttr name) { return name ? entry::getParam(b, op, name, op.getLayer()) : Value(); };
-  Value n = nn::RmsNormOp::create(b, loc, op.getX(), get(op.getNormAttr()), op.getEpsAttr());
-  Value h = nn::LinearOp::create(b, loc, n, get(op.getGateUpAttr()), get(op.getGateUpBiasAttr()));
+  auto get = [&](FlatSymbolRefAttr name) {
+    return name ? entry::getParam(b, op, name, op.getLayer()) : Value();
+  };
+  Value n = nn::RmsNormOp::create(b, loc, op.getX(), get(op.getNormAttr()),
+                                  op.getEpsAttr());
+  Value h = nn::LinearOp::create(b, loc, n, get(op.getGateUpAttr()),
+                                 get(op.getGateUpBiasAttr()));
   Value g = nn::GluOp::create(b, loc, h, op.getAct());
-  Value d = nn::LinearOp::create(b, loc, g, get(op.getDownAttr()), get(op.getDownBiasAttr()));
+  Value d = nn::LinearOp::create(b, loc, g, get(op.getDownAttr()),
+                                 get(op.getDownBiasAttr()));
   return arith::AddFOp::create(b, loc, op.getX(), d);
 }
 
@@ -42,8 +49,11 @@ static Value toF32(OpBuilder &b, Location loc, Value x) {
 
 static Value expandHead(OpBuilder &b, nn::HeadOp op) {
   Location loc = op.getLoc();
-  Value n = nn::RmsNormOp::create(b, loc, op.getX(), entry::getParam(b, op, op.getNormAttr(), {}), op.getEpsAttr());
-  Value logits = nn::LinearOp::create(b, loc, n, entry::getParam(b, op, op.getWeightAttr(), {}), Value());
+  Value n = nn::RmsNormOp::create(b, loc, op.getX(),
+                                  entry::getParam(b, op, op.getNormAttr(), {}),
+                                  op.getEpsAttr());
+  Value logits = nn::LinearOp::create(
+      b, loc, n, entry::getParam(b, op, op.getWeightAttr(), {}), Value());
   return toF32(b, loc, logits);
 }
 
@@ -56,17 +66,26 @@ static FailureOr<Value> expandLayer(OpBuilder &b, moe::LayerOp op) {
     return values;
   };
   Value x = op.getX();
-  auto router = SymbolTable::lookupNearestSymbolFrom<RouterOp>(op, op.getRouterAttr());
+  auto router =
+      SymbolTable::lookupNearestSymbolFrom<RouterOp>(op, op.getRouterAttr());
   auto plan = cast<PlanType>(router.getResultTypes()[0]);
   if (plan.getExperts() != int64_t(op.getExperts()))
-    return op.emitOpError("expects ") << op.getRouterAttr() << " to route to " << op.getExperts() << " experts, got " << plan.getExperts();
-  auto weights = RankedTensorType::get({cast<RankedTensorType>(x.getType()).getDimSize(0), plan.getK()}, b.getF32Type());
-  auto route = RouteOp::create(b, loc, plan, weights, op.getRouterAttr(), toF32(b, loc, x), gather(op.getRouterParams()));
+    return op.emitOpError("expects ")
+           << op.getRouterAttr() << " to route to " << op.getExperts()
+           << " experts, got " << plan.getExperts();
+  auto weights = RankedTensorType::get(
+      {cast<RankedTensorType>(x.getType()).getDimSize(0), plan.getK()},
+      b.getF32Type());
+  auto route = RouteOp::create(b, loc, plan, weights, op.getRouterAttr(),
+                               toF32(b, loc, x), gather(op.getRouterParams()));
   Value rows = DispatchOp::create(b, loc, x, route.getPlan());
-  auto experts = ExpertsOp::create(b, loc, op.getY().getType(), rows, route.getPlan(), gather(op.getExpertParams()));
+  auto experts =
+      ExpertsOp::create(b, loc, op.getY().getType(), rows, route.getPlan(),
+                        gather(op.getExpertParams()));
   experts.getBody().takeBody(op.getBody());
   b.setInsertionPointAfter(experts);
-  Value y = CombineOp::create(b, loc, experts.getY(), route.getPlan(), route.getWeights());
+  Value y = CombineOp::create(b, loc, experts.getY(), route.getPlan(),
+                              route.getWeights());
   if (op.getShared().empty())
     return y;
   IRMapping map;
@@ -74,7 +93,8 @@ static FailureOr<Value> expandLayer(OpBuilder &b, moe::LayerOp op) {
   llvm::append_range(args, gather(op.getSharedParams()));
   Block &block = op.getShared().front();
   if (block.getNumArguments() != args.size())
-    return op.emitOpError("expects a shared body of ") << args.size() << " arguments, got " << block.getNumArguments();
+    return op.emitOpError("expects a shared body of ")
+           << args.size() << " arguments, got " << block.getNumArguments();
   map.map(block.getArguments(), args);
   for (Operation &inner : block.without_terminator())
     b.clone(inner, map);
@@ -87,7 +107,8 @@ struct ExpandSugar : entry::impl::ExpandSugarBase<ExpandSugar> {
   void runOnOperation() override {
     SmallVector<Operation *> sugar;
     getOperation().walk([&](Operation *op) {
-      if (isa<nn::AttentionOp, nn::LatentAttentionOp, nn::MlpOp, nn::HeadOp, moe::LayerOp>(op))
+      if (isa<nn::AttentionOp, nn::LatentAttentionOp, nn::MlpOp, nn::HeadOp,
+              moe::LayerOp>(op))
         sugar.push_back(op);
     });
     for (Operation *op : sugar) {

@@ -17,22 +17,27 @@ using namespace mlir::moe;
 static LogicalResult refine(Operation *op) {
   if (auto infer = dyn_cast<InferTypeOpInterface>(op)) {
     SmallVector<Type> types;
-    if (failed(infer.inferReturnTypes(op->getContext(), op->getLoc(), op->getOperands(), op->getAttrDictionary(),
-                                      op->getPropertiesStorage(), op->getRegions(), types)))
+    if (failed(infer.inferReturnTypes(
+            op->getContext(), op->getLoc(), op->getOperands(),
+            op->getAttrDictionary(), op->getPropertiesStorage(),
+            op->getRegions(), types)))
       return failure();
     for (auto [result, type] : llvm::zip(op->getResults(), types))
       result.setType(type);
-  } else if (OpTrait::hasElementwiseMappableTraits(op) && op->getNumOperands()) {
+  } else if (OpTrait::hasElementwiseMappableTraits(op) &&
+             op->getNumOperands()) {
     auto shape = dyn_cast<RankedTensorType>(op->getOperand(0).getType());
     for (Value result : op->getResults())
-      if (auto type = dyn_cast<RankedTensorType>(result.getType()); type && shape)
+      if (auto type = dyn_cast<RankedTensorType>(result.getType());
+          type && shape)
         result.setType(type.clone(shape.getShape()));
   }
   return success();
 }
 
 static LogicalResult inlineRoute(RouteOp op) {
-  auto router = SymbolTable::lookupNearestSymbolFrom<RouterOp>(op, op.getRouterAttr());
+  auto router =
+      SymbolTable::lookupNearestSymbolFrom<RouterOp>(op, op.getRouterAttr());
   OpBuilder b(op);
   IRMapping map;
   map.map(router.getBody().getArguments(), op.getOperands());
@@ -40,10 +45,13 @@ static LogicalResult inlineRoute(RouteOp op) {
   for (Operation &inner : block.without_terminator())
     if (failed(refine(b.clone(inner, map))))
       return failure();
-  for (auto [result, value] : llvm::zip(op.getResults(), block.getTerminator()->getOperands())) {
+  for (auto [result, value] :
+       llvm::zip(op.getResults(), block.getTerminator()->getOperands())) {
     Value inlined = map.lookupOrDefault(value);
     if (inlined.getType() != result.getType())
-      return op.emitOpError("expects ") << result.getType() << " from " << op.getRouterAttr() << ", got " << inlined.getType();
+      return op.emitOpError("expects ")
+             << result.getType() << " from " << op.getRouterAttr() << ", got "
+             << inlined.getType();
     result.replaceAllUsesWith(inlined);
   }
   op.erase();
@@ -58,7 +66,8 @@ struct InlineRouters : entry::impl::InlineRoutersBase<InlineRouters> {
     for (RouteOp op : routes)
       if (failed(inlineRoute(op)))
         return signalPassFailure();
-    for (auto router : llvm::make_early_inc_range(getOperation().getOps<RouterOp>()))
+    for (auto router :
+         llvm::make_early_inc_range(getOperation().getOps<RouterOp>()))
       router.erase();
   }
 };

@@ -14,7 +14,8 @@ namespace mlir::moe::entry {
 #include "passes/entry/Passes.h.inc"
 
 /// The value of parameter |name| at |layer| (null where it has no layers).
-Value getParam(OpBuilder &builder, Operation *user, FlatSymbolRefAttr name, Value layer);
+Value getParam(OpBuilder &builder, Operation *user, FlatSymbolRefAttr name,
+               Value layer);
 
 /// Expand one operation of attention sugar; the builder stands at |op|.
 Value expandAttention(OpBuilder &builder, nn::AttentionOp op);

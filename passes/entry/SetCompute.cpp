@@ -17,7 +17,9 @@ static void setElement(Value value, Type element) {
       value.setType(type.clone(element));
 }
 
-static Type elementOf(Value value) { return cast<RankedTensorType>(value.getType()).getElementType(); }
+static Type elementOf(Value value) {
+  return cast<RankedTensorType>(value.getType()).getElementType();
+}
 
 static LogicalResult propagate(Block &block, Type element);
 
@@ -26,7 +28,9 @@ static LogicalResult retype(Operation &op, Type element) {
   if (isa<nn::EmbeddingOp>(op)) {
     setElement(op.getResult(0), element);
   } else if (auto loop = dyn_cast<nn::LayersOp>(op)) {
-    for (auto [init, arg, result] : llvm::zip(loop.getInits(), loop.getBody().getArguments().drop_front(), loop.getCarried())) {
+    for (auto [init, arg, result] :
+         llvm::zip(loop.getInits(), loop.getBody().getArguments().drop_front(),
+                   loop.getCarried())) {
       arg.setType(init.getType());
       result.setType(init.getType());
     }
@@ -44,13 +48,17 @@ static LogicalResult retype(Operation &op, Type element) {
     return success();
   } else if (auto infer = dyn_cast<InferTypeOpInterface>(op)) {
     SmallVector<Type> types;
-    if (failed(infer.inferReturnTypes(op.getContext(), op.getLoc(), op.getOperands(), op.getAttrDictionary(), op.getPropertiesStorage(),
+    if (failed(infer.inferReturnTypes(op.getContext(), op.getLoc(),
+                                      op.getOperands(), op.getAttrDictionary(),
+                                      op.getPropertiesStorage(),
                                       op.getRegions(), types)))
       return failure();
     for (auto [result, type] : llvm::zip(op.getResults(), types))
       result.setType(type);
-  } else if (op.getNumOperands() && op.getNumResults() == 1 && isa<RankedTensorType>(op.getOperand(0).getType()) &&
-             isa<FloatType>(elementOf(op.getOperand(0))) && !isa<arith::ExtFOp, arith::TruncFOp>(op)) {
+  } else if (op.getNumOperands() && op.getNumResults() == 1 &&
+             isa<RankedTensorType>(op.getOperand(0).getType()) &&
+             isa<FloatType>(elementOf(op.getOperand(0))) &&
+             !isa<arith::ExtFOp, arith::TruncFOp>(op)) {
     setElement(op.getResult(0), elementOf(op.getOperand(0)));
   }
   return success();
@@ -58,7 +66,8 @@ static LogicalResult retype(Operation &op, Type element) {
 
 static LogicalResult propagate(Block &block, Type element) {
   for (Operation &op : llvm::make_early_inc_range(block)) {
-    if (isa<arith::ExtFOp, arith::TruncFOp>(op) && op.getOperand(0).getType() == op.getResult(0).getType()) {
+    if (isa<arith::ExtFOp, arith::TruncFOp>(op) &&
+        op.getOperand(0).getType() == op.getResult(0).getType()) {
       op.getResult(0).replaceAllUsesWith(op.getOperand(0));
       op.erase();
       continue;

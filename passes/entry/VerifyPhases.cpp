@@ -13,12 +13,17 @@ namespace mlir::moe::entry {
 using namespace mlir;
 using namespace mlir::moe;
 
-static bool isFused(Operation *op) { return isa<GroupedMatmulOp, GroupedBroadcastOp>(op); }
+static bool isFused(Operation *op) {
+  return isa<GroupedMatmulOp, GroupedBroadcastOp>(op);
+}
 static bool isSugar(Operation *op) {
-  return isa<nn::ModelOp, nn::AttentionOp, nn::LatentAttentionOp, nn::MlpOp, nn::HeadOp, moe::LayerOp, RouteOp, RouterOp>(op);
+  return isa<nn::ModelOp, nn::AttentionOp, nn::LatentAttentionOp, nn::MlpOp,
+             nn::HeadOp, moe::LayerOp, RouteOp, RouterOp>(op);
 }
 static bool isKnownDialect(Operation *op) {
-  return isa_and_nonnull<nn::NnDialect, MoeDialect, arith::ArithDialect, math::MathDialect, func::FuncDialect, BuiltinDialect>(op->getDialect());
+  return isa_and_nonnull<nn::NnDialect, MoeDialect, arith::ArithDialect,
+                         math::MathDialect, func::FuncDialect, BuiltinDialect>(
+      op->getDialect());
 }
 
 namespace {

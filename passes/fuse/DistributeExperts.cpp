@@ -18,10 +18,12 @@ using namespace mlir::moe;
 namespace {
 class Distribution {
 public:
-  explicit Distribution(ExpertsOp experts) : experts(experts), builder(experts) {
+  explicit Distribution(ExpertsOp experts)
+      : experts(experts), builder(experts) {
     Block &body = experts.getBody().front();
     map.map(body.getArgument(0), experts.getRows());
-    for (auto [slice, param] : llvm::zip(body.getArguments().drop_front(), experts.getParams()))
+    for (auto [slice, param] :
+         llvm::zip(body.getArguments().drop_front(), experts.getParams()))
       params[slice] = param;
   }
 
@@ -30,26 +32,35 @@ public:
     for (Operation &op : body.without_terminator())
       if (failed(distribute(op)))
         return failure();
-    experts.getY().replaceAllUsesWith(map.lookup(body.getTerminator()->getOperand(0)));
+    experts.getY().replaceAllUsesWith(
+        map.lookup(body.getTerminator()->getOperand(0)));
     experts.erase();
     return success();
   }
 
 private:
   /// The parameter of all experts that |value| slices, or null.
-  Value param(Value value) const { return value ? params.lookup(value) : Value(); }
+  Value param(Value value) const {
+    return value ? params.lookup(value) : Value();
+  }
 
   LogicalResult distribute(Operation &op) {
-    if (auto linear = dyn_cast<nn::LinearOp>(op); linear && param(linear.getW()))
+    if (auto linear = dyn_cast<nn::LinearOp>(op);
+        linear && param(linear.getW()))
       return product(linear);
     // A vector of the expert under all its rows.
-    if (auto broadcast = dyn_cast<nn::BroadcastOp>(op); broadcast && param(broadcast.getX()) && broadcast.getAxis() == 0) {
-      map.map(broadcast.getY(), GroupedBroadcastOp::create(builder, op.getLoc(), param(broadcast.getX()), experts.getPlan()).getResult());
+    if (auto broadcast = dyn_cast<nn::BroadcastOp>(op);
+        broadcast && param(broadcast.getX()) && broadcast.getAxis() == 0) {
+      map.map(broadcast.getY(), GroupedBroadcastOp::create(
+                                    builder, op.getLoc(),
+                                    param(broadcast.getX()), experts.getPlan())
+                                    .getResult());
       return success();
     }
     for (Value operand : op.getOperands())
       if (param(operand))
-        return op.emitOpError("uses a parameter of one expert in a way that has no grouped form");
+        return op.emitOpError(
+            "uses a parameter of one expert in a way that has no grouped form");
     builder.clone(op, map);
     return success();
   }
@@ -57,11 +68,13 @@ private:
   LogicalResult product(nn::LinearOp linear) {
     Value bias = linear.getBias();
     if (bias && !param(bias))
-      return linear.emitOpError("mixes a weight of the expert with a bias of another value");
+      return linear.emitOpError(
+          "mixes a weight of the expert with a bias of another value");
     if (param(linear.getX()))
       return linear.emitOpError("multiplies two parameters of the expert");
-    auto grouped = GroupedMatmulOp::create(builder, linear.getLoc(), map.lookup(linear.getX()), experts.getPlan(), param(linear.getW()),
-                                           param(bias), /*gather=*/false);
+    auto grouped = GroupedMatmulOp::create(
+        builder, linear.getLoc(), map.lookup(linear.getX()), experts.getPlan(),
+        param(linear.getW()), param(bias), /*gather=*/false);
     map.map(linear.getY(), grouped.getY());
     return success();
   }
@@ -74,10 +87,13 @@ private:
 
 } // namespace
 
-LogicalResult fuse::distribute(ExpertsOp experts) { return Distribution(experts).run(); }
+LogicalResult fuse::distribute(ExpertsOp experts) {
+  return Distribution(experts).run();
+}
 
 namespace {
-struct DistributeExperts : fuse::impl::DistributeExpertsBase<DistributeExperts> {
+struct DistributeExperts
+    : fuse::impl::DistributeExpertsBase<DistributeExperts> {
   void runOnOperation() override {
     SmallVector<ExpertsOp> all;
     getOperation().walk([&](ExpertsOp op) { all.push_back(op); });

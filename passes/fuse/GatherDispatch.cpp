@@ -21,7 +21,8 @@ using namespace mlir::moe;
 namespace {
 struct FoldDispatch : OpRewritePattern<GroupedMatmulOp> {
   using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(GroupedMatmulOp op, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(GroupedMatmulOp op,
+                                PatternRewriter &rewriter) const override {
     auto dispatch = op.getX().getDefiningOp<DispatchOp>();
     if (op.getGather() || !dispatch || dispatch.getPlan() != op.getPlan())
       return failure();
@@ -29,7 +30,8 @@ struct FoldDispatch : OpRewritePattern<GroupedMatmulOp> {
       op.getXMutable().assign(dispatch.getX());
       op.setGather(true);
     });
-    remark::passed(op.getLoc(), remark::RemarkOpts::name("GatherDispatch")) << "rows are read through the plan";
+    remark::passed(op.getLoc(), remark::RemarkOpts::name("GatherDispatch"))
+        << "rows are read through the plan";
     return success();
   }
 };

@@ -13,7 +13,8 @@ namespace {
 struct VerifyFused : fuse::impl::VerifyFusedBase<VerifyFused> {
   void runOnOperation() override {
     auto walk = getOperation().walk([](Operation *op) {
-      if (isa<nn::ModelOp, nn::AttentionOp, nn::LatentAttentionOp, nn::MlpOp, nn::HeadOp, moe::LayerOp, RouteOp, RouterOp, ExpertsOp>(op)) {
+      if (isa<nn::ModelOp, nn::AttentionOp, nn::LatentAttentionOp, nn::MlpOp,
+              nn::HeadOp, moe::LayerOp, RouteOp, RouterOp, ExpertsOp>(op)) {
         op->emitOpError("cannot stand at the fused phase");
         return WalkResult::interrupt();
       }

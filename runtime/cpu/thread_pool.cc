@@ -28,12 +28,13 @@ uint32_t AwaitChange(const std::atomic<uint32_t>& word, uint32_t old) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
-  const int count = std::max(threads, 1) - 1;
-  workers_.reserve(static_cast<size_t>(count));
-  for (int i = 0; i < count; ++i) {
+ThreadPool::ThreadPool(int threads)
+    : claims_(static_cast<size_t>(std::max(threads, 1))) {
+  workers_.reserve(claims_.size() - 1);
+  while (workers_.size() + 1 < claims_.size()) {
+    const auto index = static_cast<uint32_t>(workers_.size() + 1);
     try {
-      workers_.emplace_back([this, i] { WorkerMain(i + 1); });
+      workers_.emplace_back([this, index] { WorkerMain(index); });
     } catch (const std::system_error&) {
       break;
     }
@@ -47,29 +48,36 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::RunShare(int index) const {
+void ThreadPool::RunShare(int64_t index) const {
   const int64_t parts = size();
   const int64_t grains = job_.n / job_.grain + (job_.n % job_.grain != 0);
   // Splitting quotient and remainder keeps the products below n.
   const int64_t each = grains / parts, extra = grains % parts;
-  const int64_t first = each * index + std::min<int64_t>(index, extra);
+  const int64_t first = each * index + std::min(index, extra);
   const int64_t last = first + each + (index < extra ? 1 : 0);
   if (first == last) return;
   const int64_t end = last == grains ? job_.n : last * job_.grain;
+  ScopedMxcsr mode(job_.mxcsr);
   job_.fn(job_.closure, first * job_.grain, end);
 }
 
-void ThreadPool::WorkerMain(int index) {
+void ThreadPool::TryShare(uint32_t index, uint32_t epoch) {
+  // Every share is taken once in every loop, so it was last in the one before.
+  uint32_t before = epoch - 1;
+  if (!claims_[index].epoch.compare_exchange_strong(before, epoch,
+                                                    std::memory_order_acq_rel))
+    return;
+  RunShare(index);
+  if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    unfinished_.notify_one();
+}
+
+void ThreadPool::WorkerMain(uint32_t index) {
   uint32_t seen = 0;
   while (true) {
     seen = AwaitChange(epoch_, seen);
-    if (stop_) return;
-    {
-      ScopedMxcsr mode(job_.mxcsr);
-      RunShare(index);
-    }
-    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1)
-      running_.notify_one();
+    if (stop_.load(std::memory_order_relaxed)) return;
+    TryShare(index, seen);
   }
 }
 
@@ -83,13 +91,14 @@ void ThreadPool::ParallelFor(RangeFn fn, void* closure, int64_t n,
     return;
   }
   job_ = {fn, closure, n, grain, _mm_getcsr()};
-  running_.store(static_cast<uint32_t>(workers_.size()),
-                 std::memory_order_relaxed);
-  epoch_.fetch_add(1, std::memory_order_release);
+  const auto shares = static_cast<uint32_t>(size());
+  unfinished_.store(shares, std::memory_order_relaxed);
+  const uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
+  epoch_.store(epoch, std::memory_order_release);
   epoch_.notify_all();
-  RunShare(0);
-  for (uint32_t left = running_.load(std::memory_order_acquire); left != 0;)
-    left = AwaitChange(running_, left);
+  for (uint32_t index = 0; index < shares; ++index) TryShare(index, epoch);
+  for (uint32_t left = unfinished_.load(std::memory_order_acquire); left != 0;)
+    left = AwaitChange(unfinished_, left);
   taken_.store(false, std::memory_order_release);
 }
 

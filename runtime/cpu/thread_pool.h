@@ -5,10 +5,13 @@
 //   ThreadPool pool(4);                       // the caller and three workers
 //   pool.ParallelFor(fn, closure, n, grain);  // returns when [0, n) is done
 //
-// The split is static: thread t of P takes the t-th of P nearly equal runs of
-// whole grains, so which thread computes a unit depends on n, grain and P
-// alone. Workers spin for some tens of microseconds after a loop, then sleep in
-// the kernel. No loop allocates or takes a lock.
+// The split is static: [0, n) is cut into one share for each thread, nearly
+// equal runs of whole grains, so the shares depend on n, grain and the number of
+// threads alone. Thread t takes share t; a share that its thread has not begun
+// when the caller is done with its own is run by the caller, so a loop never
+// waits for a thread to wake up. Workers spin for some tens of microseconds
+// after a loop, then sleep in the kernel. No loop allocates or takes a lock.
+
 #ifndef MOE_RUNTIME_CPU_THREAD_POOL_H_
 #define MOE_RUNTIME_CPU_THREAD_POOL_H_
 
@@ -51,11 +54,13 @@ class ThreadPool {
   }
 
  private:
-  void WorkerMain(int index);
-  void RunShare(int index) const;
+  void WorkerMain(uint32_t index);
+  // Runs share |index| of loop |epoch| unless another thread has it.
+  void TryShare(uint32_t index, uint32_t epoch);
+  void RunShare(int64_t index) const;
 
-  // One loop, written by the caller before |epoch_| moves and read by workers
-  // after.
+  // One loop. Written by the caller before |epoch_| moves; read only by threads
+  // that hold a share, so never while the next one is written.
   struct Job {
     RangeFn fn = nullptr;
     void* closure = nullptr;
@@ -64,11 +69,17 @@ class ThreadPool {
     uint32_t mxcsr = 0;
   };
 
+  // The last loop in which the share was taken.
+  struct alignas(64) Claim {
+    std::atomic<uint32_t> epoch{0};
+  };
+
   Job job_;
   std::atomic<bool> taken_{false};
-  bool stop_ = false;  // ordered by epoch_
+  std::atomic<bool> stop_{false};
   alignas(64) std::atomic<uint32_t> epoch_{0};
-  alignas(64) std::atomic<uint32_t> running_{0};
+  alignas(64) std::atomic<uint32_t> unfinished_{0};  // shares
+  std::vector<Claim> claims_;
   std::vector<std::thread> workers_;
 };
 

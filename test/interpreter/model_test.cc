@@ -38,8 +38,8 @@ nn.param @lq : tensor<16x6xbf16> from [#nn.source<"lq", [16, 6]>]
 nn.param @kv_a : tensor<9x16xbf16> from [#nn.source<"kv_a", [9, 16]>]
 nn.param @kv_a_bias : tensor<9xbf16> from [#nn.source<"kv_a_bias", [9]>]
 nn.param @kv_norm : tensor<5xbf16> from [#nn.source<"kv_norm", [5]>]
-nn.param @k_up : tensor<2x5x4xbf16> from [#nn.source<"kv_b", [14, 5], strides [35, 1, 5]>]
-nn.param @v_up : tensor<2x3x5xbf16> from [#nn.source<"kv_b", [14, 5], offset 20 strides [35, 5, 1]>]
+nn.param @k_up : tensor<2x5x4xbf16> from [#nn.source<"kv_b", [14, 5] strides [35, 1, 5]>]
+nn.param @v_up : tensor<2x3x5xbf16> from [#nn.source<"kv_b", [14, 5] offset 20 strides [35, 5, 1]>]
 nn.param @lo : tensor<16x6xbf16> from [#nn.source<"lo", [16, 6]>]
 nn.param @mlp_up : tensor<16x16xbf16> from [#nn.source<"mlp_up", [16, 16]>]
 nn.param @mlp_down : tensor<16x8xbf16> from [#nn.source<"mlp_down", [16, 8]>]
@@ -278,7 +278,7 @@ func.func @expanded(%x: tensor<?x16xAT>, %positions: tensor<?xi32>, %seqs: tenso
   %y = arith.addf %x, %o : tensor<?x16xAT>
   return %y : tensor<?x16xAT>
 }
-nn.param @k_down : tensor<2x4x5xbf16> from [#nn.source<"kv_b", [14, 5], strides [35, 5, 1]>]
+nn.param @k_down : tensor<2x4x5xbf16> from [#nn.source<"kv_b", [14, 5] strides [35, 5, 1]>]
 func.func @mlp(%x: tensor<?x16xAT>) -> tensor<?x16xAT> {
   %y = nn.mlp %x norm(@norm, 1.0e-5) glu(gelu_tanh, @mlp_up, @mlp_down) {gate_up_bias = @mlp_bias, down_bias = @mlp_bias}
     : tensor<?x16xAT> -> tensor<?x16xAT>

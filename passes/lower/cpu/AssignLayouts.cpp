@@ -15,11 +15,14 @@ using namespace mlir::moe;
 /// The rows that meet |weight| in a product, or null where |use| is no product.
 static Value productRows(OpOperand &use) {
   Operation *op = use.getOwner();
-  if (auto linear = dyn_cast<nn::LinearOp>(op); linear && use.getOperandNumber() == 1)
+  if (auto linear = dyn_cast<nn::LinearOp>(op);
+      linear && use.getOperandNumber() == 1)
     return linear.getX();
-  if (auto linear = dyn_cast<nn::HeadLinearOp>(op); linear && use.getOperandNumber() == 1)
+  if (auto linear = dyn_cast<nn::HeadLinearOp>(op);
+      linear && use.getOperandNumber() == 1)
     return linear.getX();
-  if (auto product = dyn_cast<GroupedMatmulOp>(op); product && use.getOperandNumber() == 2)
+  if (auto product = dyn_cast<GroupedMatmulOp>(op);
+      product && use.getOperandNumber() == 2)
     return product.getX();
   return {};
 }
@@ -39,7 +42,9 @@ struct AssignLayouts : cpu::impl::AssignLayoutsBase<AssignLayouts> {
       Value rows = productRows(use);
       StringRef own = rows ? packedFormat(rows, param.getTensorType()) : "raw";
       if (!format.empty() && format != own)
-        return get.emitOpError("reads ") << get.getParamAttr() << " as " << format << " and as " << own << "; declare two parameters with one source";
+        return get.emitOpError("reads ")
+               << get.getParamAttr() << " as " << format << " and as " << own
+               << "; declare two parameters with one source";
       format = own;
     }
     return format;
@@ -47,15 +52,19 @@ struct AssignLayouts : cpu::impl::AssignLayoutsBase<AssignLayouts> {
 
   LogicalResult checkRaw(nn::ParamOp param) {
     auto source = cast<nn::SourceAttr>(param.getSources()[0]);
-    if (param.getSources().size() != 1 || source.getOffset() || !source.getStrides().empty() || source.getPattern().getValue().contains("{e}"))
-      return param.emitOpError("is read outside a product, which needs one plain source");
+    if (param.getSources().size() != 1 || source.getOffset() ||
+        !source.getStrides().empty() ||
+        source.getPattern().getValue().contains("{e}"))
+      return param.emitOpError(
+          "is read outside a product, which needs one plain source");
     return success();
   }
 
   void runOnOperation() override {
     DenseMap<Operation *, StringRef> formats;
     auto walk = getOperation().walk([&](nn::ParamGetOp get) {
-      auto param = SymbolTable::lookupNearestSymbolFrom<nn::ParamOp>(get, get.getParamAttr());
+      auto param = SymbolTable::lookupNearestSymbolFrom<nn::ParamOp>(
+          get, get.getParamAttr());
       auto format = formatOf(param, get);
       if (failed(format))
         return WalkResult::interrupt();
@@ -63,7 +72,9 @@ struct AssignLayouts : cpu::impl::AssignLayoutsBase<AssignLayouts> {
         return WalkResult::advance();
       auto [it, added] = formats.try_emplace(param, *format);
       if (!added && it->second != *format) {
-        get.emitOpError("reads ") << get.getParamAttr() << " as " << it->second << " and as " << *format << "; declare two parameters with one source";
+        get.emitOpError("reads ")
+            << get.getParamAttr() << " as " << it->second << " and as "
+            << *format << "; declare two parameters with one source";
         return WalkResult::interrupt();
       }
       return WalkResult::advance();

@@ -5,13 +5,22 @@ using namespace mlir;
 using namespace mlir::moe;
 using namespace mlir::moe::cpu;
 
-static bool isTensor(Value value) { return isa<RankedTensorType>(value.getType()); }
-static Extent plus(Extent a, Extent b) { return {a.perToken + b.perToken, a.perSequence + b.perSequence, a.constant + b.constant}; }
+static bool isTensor(Value value) {
+  return isa<RankedTensorType>(value.getType());
+}
+static Extent plus(Extent a, Extent b) {
+  return {a.perToken + b.perToken, a.perSequence + b.perSequence,
+          a.constant + b.constant};
+}
 static Extent larger(Extent a, Extent b) {
-  return {std::max(a.perToken, b.perToken), std::max(a.perSequence, b.perSequence), std::max(a.constant, b.constant)};
+  return {std::max(a.perToken, b.perToken),
+          std::max(a.perSequence, b.perSequence),
+          std::max(a.constant, b.constant)};
 }
 /// Size at a usual call, to choose between slots.
-static int64_t usual(Extent e) { return e.perToken * 512 + e.perSequence * 4 + e.constant; }
+static int64_t usual(Extent e) {
+  return e.perToken * 512 + e.perSequence * 4 + e.constant;
+}
 
 int64_t BufferPlan::width(Type type) {
   auto tensor = cast<RankedTensorType>(type);
@@ -21,12 +30,15 @@ int64_t BufferPlan::width(Type type) {
   return product;
 }
 
-static bool needsNoPlace(Operation &op) { return isa<nn::ParamGetOp, arith::ConstantOp>(op); }
+static bool needsNoPlace(Operation &op) {
+  return isa<nn::ParamGetOp, arith::ConstantOp>(op);
+}
 
 FailureOr<RowsInfo> BufferPlan::inferRows(Value result, Operation &op) {
   auto type = cast<RankedTensorType>(result.getType());
   if (!type.getRank() || !type.isDynamicDim(0))
-    return RowsInfo{RowsInfo::Static, {0, 0, type.getRank() ? type.getDimSize(0) : 1}, {}};
+    return RowsInfo{
+        RowsInfo::Static, {0, 0, type.getRank() ? type.getDimSize(0) : 1}, {}};
   if (isa<nn::LastRowsOp>(op))
     return RowsInfo{RowsInfo::Sequences, {0, 1, 0}, {}};
   auto planRows = [&](Value plan) {
@@ -43,12 +55,15 @@ FailureOr<RowsInfo> BufferPlan::inferRows(Value result, Operation &op) {
     return RowsInfo{RowsInfo::Tokens, {1, 0, 0}, {}};
   if (auto combine = dyn_cast<CombineOp>(op))
     return rows(combine.getW());
-  if (auto broadcast = dyn_cast<nn::BroadcastOp>(op); broadcast && broadcast.getLike())
+  if (auto broadcast = dyn_cast<nn::BroadcastOp>(op);
+      broadcast && broadcast.getLike())
     return rows(broadcast.getLike());
   for (Value operand : op.getOperands())
-    if (auto from = dyn_cast<RankedTensorType>(operand.getType()); from && from.getRank() && from.isDynamicDim(0) && rowsOf.count(operand))
+    if (auto from = dyn_cast<RankedTensorType>(operand.getType());
+        from && from.getRank() && from.isDynamicDim(0) && rowsOf.count(operand))
       return rows(operand);
-  return op.emitOpError("has a result whose number of rows is not known: ") << type;
+  return op.emitOpError("has a result whose number of rows is not known: ")
+         << type;
 }
 
 int BufferPlan::newStorage(Extent bytes, int64_t first) {
@@ -58,7 +73,10 @@ int BufferPlan::newStorage(Extent bytes, int64_t first) {
 
 void BufferPlan::placeTensor(Value value, int64_t at) {
   auto type = cast<RankedTensorType>(value.getType());
-  bind(value, newStorage(rows(value).bound.times(width(type) * Emitter::bytesOf(type.getElementType())), at));
+  bind(value,
+       newStorage(rows(value).bound.times(
+                      width(type) * Emitter::bytesOf(type.getElementType())),
+                  at));
 }
 
 LogicalResult BufferPlan::number(Block &block) {
@@ -83,11 +101,13 @@ LogicalResult BufferPlan::place(Operation &op) {
       Extent slots = Extent{4, 0, 0}.times(plan.getK());
       for (int part = 0; part < 3; ++part)
         bind(result, newStorage(slots, order[&op]), part);
-      bind(result, newStorage({0, 0, 4 * (plan.getExperts() + 1)}, order[&op]), 3);
+      bind(result, newStorage({0, 0, 4 * (plan.getExperts() + 1)}, order[&op]),
+           3);
       continue;
     }
     if (!isTensor(result))
-      return op.emitOpError("has a result that has no place in memory: ") << result.getType();
+      return op.emitOpError("has a result that has no place in memory: ")
+             << result.getType();
     auto rows = inferRows(result, op);
     if (failed(rows))
       return failure();
@@ -109,43 +129,61 @@ LogicalResult BufferPlan::place(Operation &op) {
 LogicalResult BufferPlan::placeLayers(nn::LayersOp op) {
   Block &body = op.getBody().front();
   if (!op.getSlices().empty())
-    return op.emitOpError("with slices belongs to training and has no code yet for this target");
-  for (auto [init, arg, result] : llvm::zip(op.getInits(), body.getArguments().drop_front(), op.getCarried())) {
+    return op.emitOpError(
+        "with slices belongs to training and has no code yet for this target");
+  for (auto [init, arg, result] : llvm::zip(
+           op.getInits(), body.getArguments().drop_front(), op.getCarried())) {
     if (!isTensor(init))
-      return op.emitOpError("carries a value that is no tensor: ") << init.getType();
+      return op.emitOpError("carries a value that is no tensor: ")
+             << init.getType();
     rowsOf[arg] = rowsOf[result] = rows(init);
     // The loop works in the place of its init where nobody else reads that.
-    if (init.hasOneUse() && init.getDefiningOp() && !isa<nn::ReshapeOp>(init.getDefiningOp()) && hasStorage(init)) {
+    if (init.hasOneUse() && init.getDefiningOp() &&
+        !isa<nn::ReshapeOp>(init.getDefiningOp()) && hasStorage(init)) {
       bind(arg, ids[{init, 0}]);
     } else {
       placeTensor(arg, order[op]);
     }
     bind(result, ids[{arg, 0}]);
-    storages[ids[{arg, 0}]].last = std::max(storages[ids[{arg, 0}]].last, endOrder[op]);
+    storages[ids[{arg, 0}]].last =
+        std::max(storages[ids[{arg, 0}]].last, endOrder[op]);
   }
   for (Operation &inner : body)
     if (!inner.hasTrait<OpTrait::IsTerminator>() && failed(place(inner)))
       return failure();
   // An elementwise end that reads the carried value last may write over it.
   Operation *end = body.getTerminator();
-  for (auto [arg, value] : llvm::zip(body.getArguments().drop_front().take_front(op.getInits().size()), end->getOperands())) {
+  for (auto [arg, value] : llvm::zip(
+           body.getArguments().drop_front().take_front(op.getInits().size()),
+           end->getOperands())) {
     Operation *maker = value.getDefiningOp();
-    if (!maker || maker->getBlock() != &body || !OpTrait::hasElementwiseMappableTraits(maker) || maker->getNumOperands() > 2 || value.getType() != arg.getType())
+    if (!maker || maker->getBlock() != &body ||
+        !OpTrait::hasElementwiseMappableTraits(maker) ||
+        maker->getNumOperands() > 2 || value.getType() != arg.getType())
       continue;
-    bool lastReader = llvm::all_of(arg.getUsers(), [&](Operation *user) { return user->getBlock() == &body && order[user] <= order[maker] && !isa<nn::ReshapeOp>(user); });
+    bool lastReader = llvm::all_of(arg.getUsers(), [&](Operation *user) {
+      return user->getBlock() == &body && order[user] <= order[maker] &&
+             !isa<nn::ReshapeOp>(user);
+    });
     if (!lastReader || llvm::count(end->getOperands(), value) != 1)
       continue;
     bind(value, ids[{arg, 0}]);
     inPlaceYields.insert(value);
   }
   int64_t layers = op.getNumLayers();
-  for (auto [value, result] : llvm::zip(end->getOperands().drop_front(op.getInits().size()), op.getStacked())) {
+  for (auto [value, result] :
+       llvm::zip(end->getOperands().drop_front(op.getInits().size()),
+                 op.getStacked())) {
     if (!isTensor(value))
-      return op.emitOpError("keeps a value that has no place in memory: ") << value.getType();
+      return op.emitOpError("keeps a value that has no place in memory: ")
+             << value.getType();
     RowsInfo info = rows(value);
     rowsOf[result] = {RowsInfo::Unknown, info.bound.times(layers), {}};
     auto type = cast<RankedTensorType>(value.getType());
-    bind(result, newStorage(info.bound.times(layers * width(type) * Emitter::bytesOf(type.getElementType())), order[op]));
+    bind(result,
+         newStorage(info.bound.times(layers * width(type) *
+                                     Emitter::bytesOf(type.getElementType())),
+                    order[op]));
     storages[ids[{result, 0}]].last = endOrder[op];
   }
   return success();
@@ -185,7 +223,9 @@ void BufferPlan::shareSlots() {
   for (int i = 0; i < int(storages.size()); ++i)
     if (storages[i].output < 0)
       byStart.push_back(i);
-  llvm::stable_sort(byStart, [&](int a, int b) { return storages[a].first < storages[b].first; });
+  llvm::stable_sort(byStart, [&](int a, int b) {
+    return storages[a].first < storages[b].first;
+  });
   SmallVector<int64_t> busyUntil;
   for (int id : byStart) {
     Storage &storage = storages[id];
@@ -194,7 +234,8 @@ void BufferPlan::shareSlots() {
     for (int slot = 0; slot < int(slotBytes.size()); ++slot) {
       if (busyUntil[slot] >= storage.first)
         continue;
-      int64_t growth = usual(larger(slotBytes[slot], storage.bytes)) - usual(slotBytes[slot]);
+      int64_t growth = usual(larger(slotBytes[slot], storage.bytes)) -
+                       usual(slotBytes[slot]);
       int64_t waste = usual(slotBytes[slot]) - usual(storage.bytes);
       int64_t cost = growth > 0 ? growth * 4 : waste;
       if (best < 0 || cost < bestGrowth) {
@@ -221,12 +262,17 @@ const Storage *BufferPlan::scratch(Operation *op) const {
 LogicalResult BufferPlan::run() {
   Block &body = entry.getBody().front();
   for (auto [i, arg] : llvm::enumerate(body.getArguments())) {
-    StringRef name = entry.getArgAttrOfType<StringAttr>(i, "nn.name") ? entry.getArgAttrOfType<StringAttr>(i, "nn.name").getValue() : "";
+    StringRef name =
+        entry.getArgAttrOfType<StringAttr>(i, "nn.name")
+            ? entry.getArgAttrOfType<StringAttr>(i, "nn.name").getValue()
+            : "";
     auto type = dyn_cast<RankedTensorType>(arg.getType());
     if (!type)
       continue;
     if (!type.getRank() || !type.isDynamicDim(0))
-      rowsOf[arg] = {RowsInfo::Static, {0, 0, type.getRank() ? type.getDimSize(0) : 1}, {}};
+      rowsOf[arg] = {RowsInfo::Static,
+                     {0, 0, type.getRank() ? type.getDimSize(0) : 1},
+                     {}};
     else if (name == "cu_seqlens")
       rowsOf[arg] = {RowsInfo::SequencesPlusOne, {0, 1, 1}, {}};
     else if (name == "slot")

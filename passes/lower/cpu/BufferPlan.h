@@ -14,7 +14,14 @@ namespace mlir::moe::cpu {
 
 /// What the rows of a value are counted by at run time.
 struct RowsInfo {
-  enum Kind { Static, Tokens, Sequences, SequencesPlusOne, PlanRows, Unknown } kind = Static;
+  enum Kind {
+    Static,
+    Tokens,
+    Sequences,
+    SequencesPlusOne,
+    PlanRows,
+    Unknown
+  } kind = Static;
   Extent bound;
   Value plan; // PlanRows
 };
@@ -33,11 +40,15 @@ public:
   LogicalResult run();
 
   /// Rows of a tensor of the entry.
-  const RowsInfo &rows(Value tensor) const { return rowsOf.find(tensor)->second; }
+  const RowsInfo &rows(Value tensor) const {
+    return rowsOf.find(tensor)->second;
+  }
   /// Elements of one row.
   static int64_t width(Type tensor);
   /// The storage of a tensor, of part |part| of a plan (idx, slot2row, row2slot, offsets), or of the scratch of an operation.
-  const Storage &storage(Value value, int part = 0) const { return storages[ids.find({value, part})->second]; }
+  const Storage &storage(Value value, int part = 0) const {
+    return storages[ids.find({value, part})->second];
+  }
   bool hasStorage(Value value) const { return ids.count({value, 0}); }
   const Storage *scratch(Operation *op) const;
   const Storage &sequenceOf() const { return storages[sequenceStorage]; }
@@ -53,7 +64,9 @@ private:
   LogicalResult placeLayers(nn::LayersOp op);
   FailureOr<RowsInfo> inferRows(Value result, Operation &op);
   int newStorage(Extent bytes, int64_t first);
-  void bind(Value value, int storage, int part = 0) { ids[{value, part}] = storage; }
+  void bind(Value value, int storage, int part = 0) {
+    ids[{value, part}] = storage;
+  }
   void placeTensor(Value value, int64_t order);
   void extendToUses(Value value);
   void useOutputs();

@@ -24,40 +24,60 @@ int64_t PackedWeight::panelBytes() const {
 // Constants
 //===----------------------------------------------------------------------===//
 
-Value Emitter::i64(int64_t value) { return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value)); }
-Value Emitter::i32(int32_t value) { return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(value)); }
-Value Emitter::f32(float value) { return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(value)); }
-Value Emitter::splatF32(float value) { return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(vecF32(), value)); }
-Value Emitter::splatI32(int32_t value) { return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(vecI32(), value)); }
-Value Emitter::splat(Value scalar) { return vector::BroadcastOp::create(b, loc, vec(scalar.getType()), scalar); }
+Value Emitter::i64(int64_t value) {
+  return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value));
+}
+Value Emitter::i32(int32_t value) {
+  return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(value));
+}
+Value Emitter::f32(float value) {
+  return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(value));
+}
+Value Emitter::splatF32(float value) {
+  return arith::ConstantOp::create(b, loc,
+                                   DenseElementsAttr::get(vecF32(), value));
+}
+Value Emitter::splatI32(int32_t value) {
+  return arith::ConstantOp::create(b, loc,
+                                   DenseElementsAttr::get(vecI32(), value));
+}
+Value Emitter::splat(Value scalar) {
+  return vector::BroadcastOp::create(b, loc, vec(scalar.getType()), scalar);
+}
 
 Value Emitter::iota() {
   SmallVector<int32_t> values;
   for (int32_t i = 0; i < kLanes; ++i)
     values.push_back(i);
-  return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(vecI32(), ArrayRef<int32_t>(values)));
+  return arith::ConstantOp::create(
+      b, loc, DenseElementsAttr::get(vecI32(), ArrayRef<int32_t>(values)));
 }
 
 Value Emitter::tailMask(int64_t count) {
   SmallVector<bool> values;
   for (int64_t i = 0; i < kLanes; ++i)
     values.push_back(i < count);
-  return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(vecI1(), ArrayRef<bool>(values)));
+  return arith::ConstantOp::create(
+      b, loc, DenseElementsAttr::get(vecI1(), ArrayRef<bool>(values)));
 }
 
 //===----------------------------------------------------------------------===//
 // Memory
 //===----------------------------------------------------------------------===//
 
-int64_t Emitter::bytesOf(Type element) { return std::max<int64_t>(1, element.getIntOrFloatBitWidth() / 8); }
+int64_t Emitter::bytesOf(Type element) {
+  return std::max<int64_t>(1, element.getIntOrFloatBitWidth() / 8);
+}
 
 Value Emitter::offsetBytes(Value ptr, Value bytes) {
-  return LLVM::GEPOp::create(b, loc, ptrType(), b.getI8Type(), ptr, ArrayRef<LLVM::GEPArg>{bytes});
+  return LLVM::GEPOp::create(b, loc, ptrType(), b.getI8Type(), ptr,
+                             ArrayRef<LLVM::GEPArg>{bytes});
 }
 
 Value Emitter::offset(Value ptr, Value elements, Type storage) {
   Type type = storage.isInteger(1) ? b.getI8Type() : storage;
-  return LLVM::GEPOp::create(b, loc, ptrType(), type, ptr, ArrayRef<LLVM::GEPArg>{elements});
+  return LLVM::GEPOp::create(b, loc, ptrType(), type, ptr,
+                             ArrayRef<LLVM::GEPArg>{elements});
 }
 
 Value Emitter::address(const Buffer &buffer, Value row, Value column) {
@@ -67,7 +87,9 @@ Value Emitter::address(const Buffer &buffer, Value row, Value column) {
   return offset(buffer.base, index, buffer.element);
 }
 
-Value Emitter::loadPtr(Value ptr) { return LLVM::LoadOp::create(b, loc, ptrType(), ptr, 8); }
+Value Emitter::loadPtr(Value ptr) {
+  return LLVM::LoadOp::create(b, loc, ptrType(), ptr, 8);
+}
 
 static bool isHalf(Type element) { return element.isBF16() || element.isF16(); }
 
@@ -80,10 +102,13 @@ static Value widen(Emitter &e, Value bits, Type element) {
     half = vector.clone(half);
   }
   if (element.isF16())
-    return arith::ExtFOp::create(e.b, e.loc, f32, Value(arith::BitcastOp::create(e.b, e.loc, half, bits)));
+    return arith::ExtFOp::create(
+        e.b, e.loc, f32,
+        Value(arith::BitcastOp::create(e.b, e.loc, half, bits)));
   Value wide = arith::ExtUIOp::create(e.b, e.loc, i32, bits);
   Value sixteen = isa<VectorType>(i32) ? e.splatI32(16) : e.i32(16);
-  return arith::BitcastOp::create(e.b, e.loc, f32, arith::ShLIOp::create(e.b, e.loc, wide, sixteen));
+  return arith::BitcastOp::create(
+      e.b, e.loc, f32, arith::ShLIOp::create(e.b, e.loc, wide, sixteen));
 }
 
 /// f32 as the 32 bits whose upper half is the nearest bf16, ties to even; NaN stays NaN.
@@ -92,10 +117,13 @@ static Value roundBf16(Emitter &e, Value value) {
   Type i32 = lanes ? Type(e.vecI32()) : e.b.getI32Type();
   auto constant = [&](int32_t c) { return lanes ? e.splatI32(c) : e.i32(c); };
   Value bits = arith::BitcastOp::create(e.b, e.loc, i32, value);
-  Value odd = arith::AndIOp::create(e.b, e.loc, arith::ShRUIOp::create(e.b, e.loc, bits, constant(16)), constant(1));
+  Value odd = arith::AndIOp::create(
+      e.b, e.loc, arith::ShRUIOp::create(e.b, e.loc, bits, constant(16)),
+      constant(1));
   Value rounded = e.add(bits, e.add(odd, constant(0x7fff)));
   Value quiet = arith::OrIOp::create(e.b, e.loc, bits, constant(0x400000));
-  return e.select(e.cmpF(arith::CmpFPredicate::UNO, value, value), quiet, rounded);
+  return e.select(e.cmpF(arith::CmpFPredicate::UNO, value, value), quiet,
+                  rounded);
 }
 
 Value Emitter::roundTo(Value lanes, Type element) {
@@ -103,16 +131,21 @@ Value Emitter::roundTo(Value lanes, Type element) {
     return lanes;
   bool vector = llvm::isa<VectorType>(lanes.getType());
   if (element.isBF16()) {
-    Value high = arith::AndIOp::create(b, loc, roundBf16(*this, lanes), vector ? splatI32(0xffff0000) : this->i32(0xffff0000));
+    Value high = arith::AndIOp::create(b, loc, roundBf16(*this, lanes),
+                                       vector ? splatI32(0xffff0000)
+                                              : this->i32(0xffff0000));
     return arith::BitcastOp::create(b, loc, lanes.getType(), high);
   }
   Type half = vector ? Type(vec(element)) : element;
-  return arith::ExtFOp::create(b, loc, lanes.getType(), Value(arith::TruncFOp::create(b, loc, half, lanes)));
+  return arith::ExtFOp::create(
+      b, loc, lanes.getType(),
+      Value(arith::TruncFOp::create(b, loc, half, lanes)));
 }
 
 Value Emitter::loadScalar(Value ptr, Type element) {
   if (isHalf(element))
-    return widen(*this, LLVM::LoadOp::create(b, loc, b.getI16Type(), ptr, 2), element);
+    return widen(*this, LLVM::LoadOp::create(b, loc, b.getI16Type(), ptr, 2),
+                 element);
   if (element.isInteger(1)) {
     Value byte = LLVM::LoadOp::create(b, loc, b.getI8Type(), ptr, 1);
     return arith::TruncIOp::create(b, loc, b.getI1Type(), byte);
@@ -126,10 +159,14 @@ static Value narrow(Emitter &e, Value value, Type element) {
   Type i16 = lanes ? Type(e.vec(e.b.getI16Type())) : e.b.getI16Type();
   if (element.isF16()) {
     Type half = lanes ? Type(e.vec(element)) : element;
-    return arith::BitcastOp::create(e.b, e.loc, i16, Value(arith::TruncFOp::create(e.b, e.loc, half, value)));
+    return arith::BitcastOp::create(
+        e.b, e.loc, i16,
+        Value(arith::TruncFOp::create(e.b, e.loc, half, value)));
   }
   Value sixteen = lanes ? e.splatI32(16) : e.i32(16);
-  return arith::TruncIOp::create(e.b, e.loc, i16, arith::ShRUIOp::create(e.b, e.loc, roundBf16(e, value), sixteen));
+  return arith::TruncIOp::create(
+      e.b, e.loc, i16,
+      arith::ShRUIOp::create(e.b, e.loc, roundBf16(e, value), sixteen));
 }
 
 void Emitter::storeScalar(Value ptr, Type element, Value value) {
@@ -141,12 +178,16 @@ void Emitter::storeScalar(Value ptr, Type element, Value value) {
 }
 
 Value Emitter::loadLanes(Value ptr, Type element, Value mask) {
-  Type storage = isHalf(element) ? Type(b.getI16Type()) : element.isInteger(1) ? Type(b.getI8Type()) : element;
+  Type storage = isHalf(element)        ? Type(b.getI16Type())
+                 : element.isInteger(1) ? Type(b.getI8Type())
+                                        : element;
   VectorType type = vec(storage);
   Value lanes;
   if (mask) {
     Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
-    lanes = LLVM::MaskedLoadOp::create(b, loc, type, ptr, mask, zero, uint32_t(bytesOf(element)), /*nontemporal=*/false);
+    lanes = LLVM::MaskedLoadOp::create(b, loc, type, ptr, mask, zero,
+                                       uint32_t(bytesOf(element)),
+                                       /*nontemporal=*/false);
   } else {
     lanes = LLVM::LoadOp::create(b, loc, type, ptr, bytesOf(element));
   }
@@ -163,7 +204,8 @@ void Emitter::storeLanes(Value ptr, Type element, Value value, Value mask) {
   if (element.isInteger(1))
     value = arith::ExtUIOp::create(b, loc, vec(b.getI8Type()), value);
   if (mask)
-    LLVM::MaskedStoreOp::create(b, loc, value, ptr, mask, uint32_t(bytesOf(element)));
+    LLVM::MaskedStoreOp::create(b, loc, value, ptr, mask,
+                                uint32_t(bytesOf(element)));
   else
     LLVM::StoreOp::create(b, loc, value, ptr, bytesOf(element));
 }
@@ -171,7 +213,8 @@ void Emitter::storeLanes(Value ptr, Type element, Value value, Value mask) {
 Value Emitter::scratch(int64_t bytes) {
   // Where the body of a parallel loop starts, so that outlining takes it along.
   Operation *scope = b.getInsertionBlock()->getParentOp();
-  while (scope && !llvm::isa<LLVM::LLVMFuncOp>(scope) && !scope->hasAttr("moe.grain"))
+  while (scope && !llvm::isa<LLVM::LLVMFuncOp>(scope) &&
+         !scope->hasAttr("moe.grain"))
     scope = scope->getParentOp();
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(&scope->getRegion(0).front());
@@ -183,15 +226,17 @@ Value Emitter::scratch(int64_t bytes) {
 // Control flow
 //===----------------------------------------------------------------------===//
 
-void Emitter::loop(Value lower, Value upper, int64_t step, function_ref<void(Value)> body) {
+void Emitter::loop(Value lower, Value upper, int64_t step,
+                   function_ref<void(Value)> body) {
   auto op = scf::ForOp::create(b, loc, lower, upper, i64(step));
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(op.getBody());
   body(op.getInductionVar());
 }
 
-SmallVector<Value> Emitter::loop(Value lower, Value upper, int64_t step, ValueRange init,
-                                 function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+SmallVector<Value>
+Emitter::loop(Value lower, Value upper, int64_t step, ValueRange init,
+              function_ref<SmallVector<Value>(Value, ValueRange)> body) {
   auto op = scf::ForOp::create(b, loc, lower, upper, i64(step), init);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(op.getBody());
@@ -207,7 +252,9 @@ void Emitter::ifThen(Value condition, function_ref<void()> body) {
   body();
 }
 
-SmallVector<Value> Emitter::ifElse(Value condition, function_ref<SmallVector<Value>()> yes, function_ref<SmallVector<Value>()> no) {
+SmallVector<Value> Emitter::ifElse(Value condition,
+                                   function_ref<SmallVector<Value>()> yes,
+                                   function_ref<SmallVector<Value>()> no) {
   auto op = scf::IfOp::create(
       b, loc, condition,
       [&](OpBuilder &, Location) {
@@ -221,7 +268,8 @@ SmallVector<Value> Emitter::ifElse(Value condition, function_ref<SmallVector<Val
   return SmallVector<Value>(op.getResults());
 }
 
-void Emitter::parallel(Value count, int64_t grain, function_ref<void(Value)> body) {
+void Emitter::parallel(Value count, int64_t grain,
+                       function_ref<void(Value)> body) {
   auto op = scf::ForOp::create(b, loc, i64(0), count, i64(1));
   op->setAttr("moe.grain", b.getI64IntegerAttr(grain));
   OpBuilder::InsertionGuard guard(b);
@@ -234,18 +282,24 @@ void Emitter::lanes(int64_t width, function_ref<void(Value, Value)> body) {
   if (whole == kLanes)
     body(i64(0), Value());
   else if (whole)
-    loop(i64(0), i64(whole), kLanes, [&](Value column) { body(column, Value()); });
+    loop(i64(0), i64(whole), kLanes,
+         [&](Value column) { body(column, Value()); });
   if (width > whole)
     body(i64(whole), tailMask(width - whole));
 }
 
-SmallVector<Value> Emitter::lanes(int64_t width, ValueRange init, function_ref<SmallVector<Value>(Value, Value, ValueRange)> body) {
+SmallVector<Value> Emitter::lanes(
+    int64_t width, ValueRange init,
+    function_ref<SmallVector<Value>(Value, Value, ValueRange)> body) {
   int64_t whole = width / kLanes * kLanes;
   SmallVector<Value> values(init.begin(), init.end());
   if (whole == kLanes)
     values = body(i64(0), Value(), values);
   else if (whole)
-    values = loop(i64(0), i64(whole), kLanes, values, [&](Value column, ValueRange carried) { return body(column, Value(), carried); });
+    values = loop(i64(0), i64(whole), kLanes, values,
+                  [&](Value column, ValueRange carried) {
+                    return body(column, Value(), carried);
+                  });
   if (width > whole)
     values = body(i64(whole), tailMask(width - whole), values);
   return values;
@@ -266,27 +320,42 @@ Value Emitter::tree(Value lanes, function_ref<Value(Value, Value)> combine) {
   return vector::ExtractOp::create(b, loc, lanes, ArrayRef<int64_t>{0});
 }
 
-Value Emitter::sumLanes(Value lanes) { return tree(lanes, [&](Value a, Value c) { return addF(a, c); }); }
-Value Emitter::maxLanes(Value lanes) { return tree(lanes, [&](Value a, Value c) { return maxF(a, c); }); }
-Value Emitter::maxLanesI32(Value lanes) { return tree(lanes, [&](Value a, Value c) { return maxI(a, c); }); }
-Value Emitter::minLanesI32(Value lanes) { return tree(lanes, [&](Value a, Value c) { return minI(a, c); }); }
+Value Emitter::sumLanes(Value lanes) {
+  return tree(lanes, [&](Value a, Value c) { return addF(a, c); });
+}
+Value Emitter::maxLanes(Value lanes) {
+  return tree(lanes, [&](Value a, Value c) { return maxF(a, c); });
+}
+Value Emitter::maxLanesI32(Value lanes) {
+  return tree(lanes, [&](Value a, Value c) { return maxI(a, c); });
+}
+Value Emitter::minLanesI32(Value lanes) {
+  return tree(lanes, [&](Value a, Value c) { return minI(a, c); });
+}
 
 //===----------------------------------------------------------------------===//
 // Context and kernels
 //===----------------------------------------------------------------------===//
 
-template <typename Map, typename Key> static const auto &find(const Map &map, Key key) {
+template <typename Map, typename Key>
+static const auto &find(const Map &map, Key key) {
   auto it = map.find(key);
   assert(it != map.end() && "value was not emitted before its user");
   return it->second;
 }
 
-const Buffer &EntryContext::buffer(Value tensor) const { return find(buffers, tensor); }
-const PlanBuffers &EntryContext::plan(Value plan) const { return find(plans, plan); }
+const Buffer &EntryContext::buffer(Value tensor) const {
+  return find(buffers, tensor);
+}
+const PlanBuffers &EntryContext::plan(Value plan) const {
+  return find(plans, plan);
+}
 Value EntryContext::scratch(Operation *op) const { return find(scratches, op); }
 Value EntryContext::cache(Value cache) const { return find(scalars, cache); }
 Value EntryContext::layer(Value index) const { return find(scalars, index); }
-PackedWeight EntryContext::weight(Value tensor) const { return find(weights, tensor); }
+PackedWeight EntryContext::weight(Value tensor) const {
+  return find(weights, tensor);
+}
 
 const llvm::StringMap<KernelEntry> &moe::cpu::kernels() {
   static const llvm::StringMap<KernelEntry> table = [] {

@@ -35,7 +35,9 @@ struct Isa {
 /// and sequences of the call.
 struct Extent {
   int64_t perToken = 0, perSequence = 0, constant = 0;
-  Extent times(int64_t n) const { return {perToken * n, perSequence * n, constant * n}; }
+  Extent times(int64_t n) const {
+    return {perToken * n, perSequence * n, constant * n};
+  }
   bool operator==(const Extent &) const = default;
 };
 
@@ -66,7 +68,8 @@ struct PackedWeight {
 
 class Emitter {
 public:
-  Emitter(OpBuilder &builder, Location loc, Isa isa) : b(builder), loc(loc), isa(isa) {}
+  Emitter(OpBuilder &builder, Location loc, Isa isa)
+      : b(builder), loc(loc), isa(isa) {}
 
   OpBuilder &b;
   Location loc;
@@ -97,20 +100,36 @@ public:
   Value urem(Value a, Value c) { return arith::RemUIOp::create(b, loc, a, c); }
   Value minI(Value a, Value c) { return arith::MinSIOp::create(b, loc, a, c); }
   Value maxI(Value a, Value c) { return arith::MaxSIOp::create(b, loc, a, c); }
-  Value cmp(arith::CmpIPredicate p, Value a, Value c) { return arith::CmpIOp::create(b, loc, p, a, c); }
-  Value cmpF(arith::CmpFPredicate p, Value a, Value c) { return arith::CmpFOp::create(b, loc, p, a, c); }
-  Value select(Value c, Value a, Value d) { return arith::SelectOp::create(b, loc, c, a, d); }
-  Value toI64(Value i32) { return arith::ExtSIOp::create(b, loc, b.getI64Type(), i32); }
-  Value toI32(Value i64) { return arith::TruncIOp::create(b, loc, b.getI32Type(), i64); }
+  Value cmp(arith::CmpIPredicate p, Value a, Value c) {
+    return arith::CmpIOp::create(b, loc, p, a, c);
+  }
+  Value cmpF(arith::CmpFPredicate p, Value a, Value c) {
+    return arith::CmpFOp::create(b, loc, p, a, c);
+  }
+  Value select(Value c, Value a, Value d) {
+    return arith::SelectOp::create(b, loc, c, a, d);
+  }
+  Value toI64(Value i32) {
+    return arith::ExtSIOp::create(b, loc, b.getI64Type(), i32);
+  }
+  Value toI32(Value i64) {
+    return arith::TruncIOp::create(b, loc, b.getI32Type(), i64);
+  }
 
   // Float arithmetic, scalar or lanes.
   Value addF(Value a, Value c) { return arith::AddFOp::create(b, loc, a, c); }
   Value subF(Value a, Value c) { return arith::SubFOp::create(b, loc, a, c); }
   Value mulF(Value a, Value c) { return arith::MulFOp::create(b, loc, a, c); }
   Value divF(Value a, Value c) { return arith::DivFOp::create(b, loc, a, c); }
-  Value maxF(Value a, Value c) { return arith::MaximumFOp::create(b, loc, a, c); }
-  Value minF(Value a, Value c) { return arith::MinimumFOp::create(b, loc, a, c); }
-  Value fma(Value a, Value c, Value d) { return math::FmaOp::create(b, loc, a, c, d); }
+  Value maxF(Value a, Value c) {
+    return arith::MaximumFOp::create(b, loc, a, c);
+  }
+  Value minF(Value a, Value c) {
+    return arith::MinimumFOp::create(b, loc, a, c);
+  }
+  Value fma(Value a, Value c, Value d) {
+    return math::FmaOp::create(b, loc, a, c, d);
+  }
 
   // Memory. Pointers advance by bytes or by elements of a storage type.
   Value offsetBytes(Value ptr, Value bytes);
@@ -119,8 +138,8 @@ public:
   static int64_t bytesOf(Type element);
   /// Pointer to element |column| of row |row|.
   Value address(const Buffer &buffer, Value row, Value column = {});
-  Value loadPtr(Value ptr);                    // a pointer stored at ptr
-  Value loadScalar(Value ptr, Type element);   // f32 for floats; i32; i1
+  Value loadPtr(Value ptr);                  // a pointer stored at ptr
+  Value loadScalar(Value ptr, Type element); // f32 for floats; i32; i1
   void storeScalar(Value ptr, Type element, Value value);
   /// 16 lanes from |ptr|: f32 lanes of any float storage, i32 lanes, i1 lanes.
   /// Lanes outside |mask| (may be null) are 0 and not read.
@@ -129,7 +148,8 @@ public:
   Value load(const Buffer &buffer, Value row, Value column, Value mask = {}) {
     return loadLanes(address(buffer, row, column), buffer.element, mask);
   }
-  void store(const Buffer &buffer, Value row, Value column, Value value, Value mask = {}) {
+  void store(const Buffer &buffer, Value row, Value column, Value value,
+             Value mask = {}) {
     storeLanes(address(buffer, row, column), buffer.element, value, mask);
   }
   /// f32 lanes rounded to the precision of |element| (identity for f32).
@@ -139,22 +159,30 @@ public:
 
   // Control flow. Bodies get the induction value; loops that carry values
   // return the next ones.
-  void loop(Value lower, Value upper, int64_t step, function_ref<void(Value)> body);
-  SmallVector<Value> loop(Value lower, Value upper, int64_t step, ValueRange init,
-                          function_ref<SmallVector<Value>(Value, ValueRange)> body);
+  void loop(Value lower, Value upper, int64_t step,
+            function_ref<void(Value)> body);
+  SmallVector<Value>
+  loop(Value lower, Value upper, int64_t step, ValueRange init,
+       function_ref<SmallVector<Value>(Value, ValueRange)> body);
   void ifThen(Value condition, function_ref<void()> body);
-  SmallVector<Value> ifElse(Value condition, function_ref<SmallVector<Value>()> yes, function_ref<SmallVector<Value>()> no);
+  SmallVector<Value> ifElse(Value condition,
+                            function_ref<SmallVector<Value>()> yes,
+                            function_ref<SmallVector<Value>()> no);
   /// Iterations may run on any thread in any order; |grain| of them at least
   /// make a piece of work.
   void parallel(Value count, int64_t grain, function_ref<void(Value)> body);
   /// A good grain for iterations that touch about |elements| elements.
-  static int64_t grainFor(int64_t elements) { return std::max<int64_t>(1, 16384 / std::max<int64_t>(1, elements)); }
+  static int64_t grainFor(int64_t elements) {
+    return std::max<int64_t>(1, 16384 / std::max<int64_t>(1, elements));
+  }
 
   /// Runs over |width| columns in chunks of 16; the mask is null for whole
   /// chunks and constant for the last part.
   void lanes(int64_t width, function_ref<void(Value column, Value mask)> body);
-  SmallVector<Value> lanes(int64_t width, ValueRange init,
-                           function_ref<SmallVector<Value>(Value column, Value mask, ValueRange)> body);
+  SmallVector<Value>
+  lanes(int64_t width, ValueRange init,
+        function_ref<SmallVector<Value>(Value column, Value mask, ValueRange)>
+            body);
   Value tailMask(int64_t count); // the first |count| lanes
 
   // Reductions of 16 lanes to a scalar by one fixed tree: lanes 8 apart, 4, 2, 1.
@@ -223,12 +251,18 @@ struct KernelEntry {
 /// All kernels by operation name; filled by the files of this folder.
 const llvm::StringMap<KernelEntry> &kernels();
 void addMatmulKernels(llvm::StringMap<KernelEntry> &);
-void addElementwiseKernels(llvm::StringMap<KernelEntry> &); // nn.activate, nn.glu
-void addMovementKernels(llvm::StringMap<KernelEntry> &);    // embedding, slice, concat, last_rows, broadcast, dispatch, grouped_broadcast
-void addNormKernels(llvm::StringMap<KernelEntry> &);        // rms_norm, layer_norm, softmax, reduce
+void addElementwiseKernels(
+    llvm::StringMap<KernelEntry> &); // nn.activate, nn.glu
+void addMovementKernels(
+    llvm::StringMap<KernelEntry>
+        &); // embedding, slice, concat, last_rows, broadcast, dispatch, grouped_broadcast
+void addNormKernels(
+    llvm::StringMap<KernelEntry> &); // rms_norm, layer_norm, softmax, reduce
 void addRopeKernels(llvm::StringMap<KernelEntry> &);
 void addAttentionKernels(llvm::StringMap<KernelEntry> &);
-void addRoutingKernels(llvm::StringMap<KernelEntry> &);     // group_mask, select, pick, scatter_pick, make_plan, plan_indices, counts, combine
+void addRoutingKernels(
+    llvm::StringMap<KernelEntry>
+        &); // group_mask, select, pick, scatter_pick, make_plan, plan_indices, counts, combine
 /// An elementwise operation of arith or math on tensors (Elementwise.cpp).
 LogicalResult emitElementwise(EntryContext &, Operation *);
 

@@ -19,15 +19,18 @@ using namespace mlir::moe::cpu;
 namespace {
 class EntryLowering {
 public:
-  EntryLowering(func::FuncOp entry, Isa isa) : entry(entry), b(entry.getContext()), e(b, entry.getLoc(), isa), c(e), plan(entry) {}
+  EntryLowering(func::FuncOp entry, Isa isa)
+      : entry(entry), b(entry.getContext()), e(b, entry.getLoc(), isa), c(e),
+        plan(entry) {}
 
   LogicalResult run() {
     if (failed(plan.run()))
       return failure();
     Type ptr = e.ptrType();
     b.setInsertionPoint(entry);
-    auto function = LLVM::LLVMFuncOp::create(b, e.loc, ("moe_entry_" + entry.getName()).str(),
-                                             LLVM::LLVMFunctionType::get(b.getI32Type(), {ptr, ptr, ptr, ptr}));
+    auto function = LLVM::LLVMFuncOp::create(
+        b, e.loc, ("moe_entry_" + entry.getName()).str(),
+        LLVM::LLVMFunctionType::get(b.getI32Type(), {ptr, ptr, ptr, ptr}));
     Block *block = function.addEntryBlock(b);
     b.setInsertionPointToStart(block);
     c.rt = block->getArgument(0);
@@ -49,12 +52,16 @@ public:
 
 private:
   void loadDims(Value dims) {
-    Value *fields[] = {&c.tokens, &c.sequences, &c.longest, &c.pageLength, &c.pagesPerSequence, &c.pages};
+    Value *fields[] = {&c.tokens,     &c.sequences,        &c.longest,
+                       &c.pageLength, &c.pagesPerSequence, &c.pages};
     for (auto [i, field] : llvm::enumerate(fields))
-      *field = LLVM::LoadOp::create(b, e.loc, e.i64Type(), e.offsetBytes(dims, e.i64(8 * i)), 8);
+      *field = LLVM::LoadOp::create(b, e.loc, e.i64Type(),
+                                    e.offsetBytes(dims, e.i64(8 * i)), 8);
   }
 
-  Value bufferPtr(int64_t index) { return e.loadPtr(e.offsetBytes(buffersArg, e.i64(8 * index))); }
+  Value bufferPtr(int64_t index) {
+    return e.loadPtr(e.offsetBytes(buffersArg, e.i64(8 * index)));
+  }
 
   /// Buffers in order: arguments but the cache, params, cache, results.
   void bindArguments() {
@@ -68,7 +75,8 @@ private:
       }
       Value base = bufferPtr(index++);
       auto type = cast<RankedTensorType>(arg.getType());
-      c.buffers[arg] = {base, type.getElementType(), rowCount(plan.rows(arg)), plan.rows(arg).bound, BufferPlan::width(type)};
+      c.buffers[arg] = {base, type.getElementType(), rowCount(plan.rows(arg)),
+                        plan.rows(arg).bound, BufferPlan::width(type)};
     }
     c.params = bufferPtr(index++);
     if (cache)
@@ -103,7 +111,9 @@ private:
       slots.push_back(e.offsetBytes(c.arena, offset));
   }
 
-  Value baseOf(const Storage &storage) { return storage.output >= 0 ? outputs[storage.output] : slots[storage.slot]; }
+  Value baseOf(const Storage &storage) {
+    return storage.output >= 0 ? outputs[storage.output] : slots[storage.slot];
+  }
 
   Value rowCount(const RowsInfo &rows) {
     switch (rows.kind) {
@@ -117,7 +127,8 @@ private:
       return e.add(c.sequences, e.i64(1));
     case RowsInfo::PlanRows: {
       const PlanBuffers &p = c.plan(rows.plan);
-      return e.toI64(e.loadScalar(e.address(p.offsets, e.i64(p.experts)), b.getI32Type()));
+      return e.toI64(
+          e.loadScalar(e.address(p.offsets, e.i64(p.experts)), b.getI32Type()));
     }
     case RowsInfo::Unknown:
       return e.i64(0);
@@ -128,7 +139,8 @@ private:
   Buffer bufferOf(Value value) {
     auto type = cast<RankedTensorType>(value.getType());
     const RowsInfo &rows = plan.rows(value);
-    return {baseOf(plan.storage(value)), type.getElementType(), rowCount(rows), rows.bound, BufferPlan::width(type)};
+    return {baseOf(plan.storage(value)), type.getElementType(), rowCount(rows),
+            rows.bound, BufferPlan::width(type)};
   }
 
   /// The sequence of each token, from cu_seqlens.
@@ -140,8 +152,11 @@ private:
     c.sequenceOf = {baseOf(plan.sequenceOf()), i32, c.tokens, {1, 0, 0}, 1};
     e.loop(e.i64(0), c.sequences, 1, [&](Value sequence) {
       Value first = e.toI64(e.loadScalar(e.address(cu, sequence), i32));
-      Value last = e.toI64(e.loadScalar(e.address(cu, e.add(sequence, e.i64(1))), i32));
-      e.loop(first, last, 1, [&](Value token) { e.storeScalar(e.address(c.sequenceOf, token), i32, e.toI32(sequence)); });
+      Value last =
+          e.toI64(e.loadScalar(e.address(cu, e.add(sequence, e.i64(1))), i32));
+      e.loop(first, last, 1, [&](Value token) {
+        e.storeScalar(e.address(c.sequenceOf, token), i32, e.toI32(sequence));
+      });
     });
   }
 
@@ -155,7 +170,8 @@ private:
   LogicalResult emit(Operation &op) {
     e.loc = op.getLoc();
     if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
-      if (auto index = dyn_cast<IntegerAttr>(constant.getValue()); index && constant.getType().isIndex())
+      if (auto index = dyn_cast<IntegerAttr>(constant.getValue());
+          index && constant.getType().isIndex())
         c.scalars[constant] = e.i64(index.getInt());
       if (auto dense = dyn_cast<DenseElementsAttr>(constant.getValue()))
         bindConstant(constant, dense);
@@ -184,16 +200,26 @@ private:
     auto type = dyn_cast<RankedTensorType>(constant.getType());
     if (!type || type.getElementType().isInteger(1))
       return;
-    auto array = LLVM::LLVMArrayType::get(type.getElementType(), type.getNumElements());
-    auto flat = dense.reshape(RankedTensorType::get({type.getNumElements()}, type.getElementType()));
-    std::string name = ("moe_constant_" + entry.getName() + "_" + Twine(constants++)).str();
+    auto array =
+        LLVM::LLVMArrayType::get(type.getElementType(), type.getNumElements());
+    auto flat = dense.reshape(
+        RankedTensorType::get({type.getNumElements()}, type.getElementType()));
+    std::string name =
+        ("moe_constant_" + entry.getName() + "_" + Twine(constants++)).str();
     {
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPoint(entry);
-      LLVM::GlobalOp::create(b, e.loc, array, /*isConstant=*/true, LLVM::Linkage::Internal, name, flat, /*alignment=*/64);
+      LLVM::GlobalOp::create(b, e.loc, array, /*isConstant=*/true,
+                             LLVM::Linkage::Internal, name, flat,
+                             /*alignment=*/64);
     }
     int64_t rows = type.getRank() ? type.getDimSize(0) : 1;
-    c.buffers[constant] = {LLVM::AddressOfOp::create(b, e.loc, e.ptrType(), name), type.getElementType(), e.i64(rows), {0, 0, rows}, BufferPlan::width(type)};
+    c.buffers[constant] = {
+        LLVM::AddressOfOp::create(b, e.loc, e.ptrType(), name),
+        type.getElementType(),
+        e.i64(rows),
+        {0, 0, rows},
+        BufferPlan::width(type)};
   }
 
   void bindResult(Value result) {
@@ -206,9 +232,17 @@ private:
     Buffer *parts[] = {&p.idx, &p.slot2row, &p.row2slot, &p.offsets};
     Value slotsOfPlan = e.mul(c.tokens, e.i64(type.getK()));
     for (int part = 0; part < 4; ++part) {
-      *parts[part] = {baseOf(plan.storage(result, part)), b.getI32Type(), slotsOfPlan, {type.getK(), 0, 0}, 1};
+      *parts[part] = {baseOf(plan.storage(result, part)),
+                      b.getI32Type(),
+                      slotsOfPlan,
+                      {type.getK(), 0, 0},
+                      1};
       if (part == 3)
-        *parts[part] = {baseOf(plan.storage(result, part)), b.getI32Type(), e.i64(type.getExperts() + 1), {0, 0, type.getExperts() + 1}, 1};
+        *parts[part] = {baseOf(plan.storage(result, part)),
+                        b.getI32Type(),
+                        e.i64(type.getExperts() + 1),
+                        {0, 0, type.getExperts() + 1},
+                        1};
     }
     p.experts = type.getExperts();
     p.k = type.getK();
@@ -216,11 +250,14 @@ private:
   }
 
   LogicalResult bindParam(nn::ParamGetOp get) {
-    auto param = SymbolTable::lookupNearestSymbolFrom<nn::ParamOp>(get, get.getParamAttr());
+    auto param = SymbolTable::lookupNearestSymbolFrom<nn::ParamOp>(
+        get, get.getParamAttr());
     auto index = param->getAttrOfType<IntegerAttr>("nn.index");
     auto format = param->getAttrOfType<StringAttr>("nn.format");
     if (!index || !format)
-      return get.emitOpError("reads ") << get.getParamAttr() << ", which has no layout; run moe-assign-layouts first";
+      return get.emitOpError("reads ")
+             << get.getParamAttr()
+             << ", which has no layout; run moe-assign-layouts first";
     Value slot = e.i64(index.getInt());
     if (Value layer = get.getLayer())
       slot = e.add(slot, e.sub(c.layer(layer), e.i64((*param.getLayers())[0])));
@@ -228,9 +265,15 @@ private:
     auto type = param.getTensorType();
     if (format.getValue() != "raw") {
       int64_t rank = type.getRank();
-      c.weights[get.getValue()] = {base, format.getValue(), param.getGroups(), type.getDimSize(rank - 2), type.getDimSize(rank - 1)};
+      c.weights[get.getValue()] = {base, format.getValue(), param.getGroups(),
+                                   type.getDimSize(rank - 2),
+                                   type.getDimSize(rank - 1)};
     } else {
-      c.buffers[get.getValue()] = {base, type.getElementType(), e.i64(type.getDimSize(0)), {0, 0, type.getDimSize(0)}, BufferPlan::width(type)};
+      c.buffers[get.getValue()] = {base,
+                                   type.getElementType(),
+                                   e.i64(type.getDimSize(0)),
+                                   {0, 0, type.getDimSize(0)},
+                                   BufferPlan::width(type)};
     }
     return success();
   }
@@ -244,16 +287,22 @@ private:
       e.storeLanes(e.offsetBytes(to, at), b.getF32Type(), lanes);
     });
     e.loop(whole, bytes, 2, [&](Value at) {
-      Value value = LLVM::LoadOp::create(b, e.loc, i16, e.offsetBytes(from, at), 2);
+      Value value =
+          LLVM::LoadOp::create(b, e.loc, i16, e.offsetBytes(from, at), 2);
       LLVM::StoreOp::create(b, e.loc, value, e.offsetBytes(to, at), 2);
     });
   }
 
-  Value bytesOf(const Buffer &buffer) { return e.mul(buffer.rows, e.i64(buffer.width * Emitter::bytesOf(buffer.element))); }
+  Value bytesOf(const Buffer &buffer) {
+    return e.mul(buffer.rows,
+                 e.i64(buffer.width * Emitter::bytesOf(buffer.element)));
+  }
 
   LogicalResult emitLayers(nn::LayersOp op) {
     Block &body = op.getBody().front();
-    for (auto [init, arg, result] : llvm::zip(op.getInits(), body.getArguments().drop_front(), op.getCarried())) {
+    for (auto [init, arg, result] :
+         llvm::zip(op.getInits(), body.getArguments().drop_front(),
+                   op.getCarried())) {
       Buffer from = c.buffer(init), state = bufferOf(arg);
       if (from.base != state.base)
         copyBytes(state.base, from.base, bytesOf(from));
@@ -265,16 +314,21 @@ private:
     int64_t lower = op.getLower(), upper = op.getUpper();
     LogicalResult status = success();
     e.loop(e.i64(lower), e.i64(upper), 1, [&](Value step) {
-      Value layer = op.getReverse() ? e.sub(e.i64(lower + upper - 1), step) : step;
+      Value layer =
+          op.getReverse() ? e.sub(e.i64(lower + upper - 1), step) : step;
       c.scalars[op.getLayerIndex()] = layer;
       status = emitBlock(body);
       if (failed(status))
         return;
       Operation *end = body.getTerminator();
-      for (auto [arg, value] : llvm::zip(body.getArguments().drop_front(), end->getOperands().take_front(op.getInits().size())))
+      for (auto [arg, value] :
+           llvm::zip(body.getArguments().drop_front(),
+                     end->getOperands().take_front(op.getInits().size())))
         if (!plan.inPlace(value) && value != arg)
-          copyBytes(c.buffer(arg).base, c.buffer(value).base, bytesOf(c.buffer(arg)));
-      for (auto [stack, value] : llvm::zip(stacks, end->getOperands().drop_front(op.getInits().size()))) {
+          copyBytes(c.buffer(arg).base, c.buffer(value).base,
+                    bytesOf(c.buffer(arg)));
+      for (auto [stack, value] : llvm::zip(
+               stacks, end->getOperands().drop_front(op.getInits().size()))) {
         const Buffer &kept = c.buffer(value);
         Value at = e.mul(e.sub(layer, e.i64(lower)), bytesOf(kept));
         copyBytes(e.offsetBytes(stack, at), kept.base, bytesOf(kept));
@@ -285,8 +339,10 @@ private:
 
   /// Results that are not computed where they are wanted.
   void copyResults() {
-    for (auto [i, value] : llvm::enumerate(entry.getBody().front().getTerminator()->getOperands())) {
-      bool placed = plan.hasStorage(value) && plan.storage(value).output == int(i);
+    for (auto [i, value] : llvm::enumerate(
+             entry.getBody().front().getTerminator()->getOperands())) {
+      bool placed =
+          plan.hasStorage(value) && plan.storage(value).output == int(i);
       if (!placed)
         copyBytes(outputs[i], c.buffer(value).base, bytesOf(c.buffer(value)));
     }
@@ -294,12 +350,18 @@ private:
 
   void emitWorkspace() {
     b.setInsertionPoint(entry);
-    auto function = LLVM::LLVMFuncOp::create(b, e.loc, ("moe_workspace_" + entry.getName()).str(),
-                                             LLVM::LLVMFunctionType::get(e.i64Type(), {e.ptrType()}));
+    auto function = LLVM::LLVMFuncOp::create(
+        b, e.loc, ("moe_workspace_" + entry.getName()).str(),
+        LLVM::LLVMFunctionType::get(e.i64Type(), {e.ptrType()}));
     Block *block = function.addEntryBlock(b);
     b.setInsertionPointToStart(block);
-    auto dim = [&](int64_t i) -> Value { return LLVM::LoadOp::create(b, e.loc, e.i64Type(), e.offsetBytes(block->getArgument(0), e.i64(8 * i)), 8); };
-    LLVM::ReturnOp::create(b, e.loc, ValueRange{slotOffsets(dim(0), dim(1)).back()});
+    auto dim = [&](int64_t i) -> Value {
+      return LLVM::LoadOp::create(
+          b, e.loc, e.i64Type(),
+          e.offsetBytes(block->getArgument(0), e.i64(8 * i)), 8);
+    };
+    LLVM::ReturnOp::create(b, e.loc,
+                           ValueRange{slotOffsets(dim(0), dim(1)).back()});
   }
 
   func::FuncOp entry;
@@ -322,7 +384,8 @@ struct LowerCpu : cpu::impl::LowerCpuBase<LowerCpu> {
       return signalPassFailure();
     }
     SmallVector<std::string> names;
-    for (auto entry : llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
+    for (auto entry :
+         llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
       if (!entry->hasAttr("nn.entry")) {
         entry.emitError("is no entry and has no code for CPUs");
         return signalPassFailure();
@@ -335,7 +398,8 @@ struct LowerCpu : cpu::impl::LowerCpuBase<LowerCpu> {
     addModuleTable(module, names);
     for (auto param : llvm::make_early_inc_range(module.getOps<nn::ParamOp>()))
       param.erase();
-    for (StringRef name : {"moe.config", "moe.name", "moe.max_positions", "moe.eos_token_ids"})
+    for (StringRef name :
+         {"moe.config", "moe.name", "moe.max_positions", "moe.eos_token_ids"})
       module->removeAttr(name);
   }
 };

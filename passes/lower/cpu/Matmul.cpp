@@ -14,17 +14,18 @@ namespace {
 struct Product {
   PackedWeight w;
   Type xElement, yElement;
-  Value rows;                                  // i64
-  function_ref<Value(Value row)> x;            // pointer to row of x
-  function_ref<Value(Value row)> y;            // pointer to row of y
-  const Buffer *bias = nullptr;                // [N] or [E, N]
+  Value rows;                       // i64
+  function_ref<Value(Value row)> x; // pointer to row of x
+  function_ref<Value(Value row)> y; // pointer to row of y
+  const Buffer *bias = nullptr;     // [N] or [E, N]
   Value biasRow;
 };
 
 /// Emits the rows of one panel.
 class PanelEmitter {
 public:
-  PanelEmitter(Emitter &e, const Product &p, Value panelBase, Value column) : e(e), p(p), panel(panelBase), column(column) {}
+  PanelEmitter(Emitter &e, const Product &p, Value panelBase, Value column)
+      : e(e), p(p), panel(panelBase), column(column) {}
 
   void run() {
     bool pairs = p.w.format == "bf16.amx";
@@ -43,7 +44,8 @@ public:
         // Whole blocks of |size| rows from |start|.
         Value count = e.udiv(e.sub(p.rows, start), e.i64(size));
         Value end = e.add(start, e.mul(count, e.i64(size)));
-        e.loop(start, end, size, [&](Value row) { rows(row, size, first, pairs); });
+        e.loop(start, end, size,
+               [&](Value row) { rows(row, size, first, pairs); });
         start = end;
       }
     }
@@ -64,45 +66,58 @@ private:
 
   /// One chain over ascending k for each output.
   SmallVector<Value> chains(ArrayRef<Value> x, int64_t first) {
-    Type element = p.w.format == "f32.n32" ? Type(e.b.getF32Type()) : e.b.getBF16Type();
+    Type element =
+        p.w.format == "f32.n32" ? Type(e.b.getF32Type()) : e.b.getBF16Type();
     SmallVector<Value> zeros(x.size() * e.isa.vectors, e.splatF32(0));
-    return e.loop(e.i64(0), e.i64(p.w.k), 1, zeros, [&](Value k, ValueRange sums) {
-      SmallVector<Value> next, w;
-      Value base = e.offset(panel, e.mul(k, e.i64(kPanel)), element);
-      for (int64_t v = 0; v < e.isa.vectors; ++v)
-        w.push_back(e.loadLanes(e.offset(base, e.i64((first + v) * kLanes), element), element));
-      for (auto [i, row] : llvm::enumerate(x)) {
-        Value lanes = e.splat(e.loadScalar(e.offset(row, k, p.xElement), p.xElement));
-        for (int64_t v = 0; v < e.isa.vectors; ++v)
-          next.push_back(e.fma(lanes, w[v], sums[i * e.isa.vectors + v]));
-      }
-      return next;
-    });
+    return e.loop(
+        e.i64(0), e.i64(p.w.k), 1, zeros, [&](Value k, ValueRange sums) {
+          SmallVector<Value> next, w;
+          Value base = e.offset(panel, e.mul(k, e.i64(kPanel)), element);
+          for (int64_t v = 0; v < e.isa.vectors; ++v)
+            w.push_back(e.loadLanes(
+                e.offset(base, e.i64((first + v) * kLanes), element), element));
+          for (auto [i, row] : llvm::enumerate(x)) {
+            Value lanes =
+                e.splat(e.loadScalar(e.offset(row, k, p.xElement), p.xElement));
+            for (int64_t v = 0; v < e.isa.vectors; ++v)
+              next.push_back(e.fma(lanes, w[v], sums[i * e.isa.vectors + v]));
+          }
+          return next;
+        });
   }
 
   /// Per 32 values of k, chains over even and odd k from 0; total += even + odd.
   SmallVector<Value> pairChains(ArrayRef<Value> x, int64_t first) {
-    int64_t outputs = x.size() * e.isa.vectors, blocks = p.w.k / 32, rest = p.w.k % 32;
+    int64_t outputs = x.size() * e.isa.vectors, blocks = p.w.k / 32,
+            rest = p.w.k % 32;
     SmallVector<Value> totals(outputs, e.splatF32(0));
     if (blocks)
       totals = e.loop(e.i64(0), e.i64(blocks), 1, totals,
-                      [&](Value block, ValueRange sums) { return pairBlock(x, first, block, 16, false, sums); });
+                      [&](Value block, ValueRange sums) {
+                        return pairBlock(x, first, block, 16, false, sums);
+                      });
     if (rest)
-      totals = pairBlock(x, first, e.i64(blocks), (rest + 1) / 2, rest % 2, totals);
+      totals =
+          pairBlock(x, first, e.i64(blocks), (rest + 1) / 2, rest % 2, totals);
     return totals;
   }
 
-  SmallVector<Value> pairBlock(ArrayRef<Value> x, int64_t first, Value block, int64_t pairCount, bool halfPair, ValueRange totals) {
+  SmallVector<Value> pairBlock(ArrayRef<Value> x, int64_t first, Value block,
+                               int64_t pairCount, bool halfPair,
+                               ValueRange totals) {
     int64_t vectors = e.isa.vectors, outputs = totals.size();
     Value base = e.offsetBytes(panel, e.mul(block, e.i64(2048)));
     Value k0 = e.mul(block, e.i64(32));
     auto step = [&](Value pair, ValueRange sums, bool oddToo) {
       SmallVector<Value> next(sums.begin(), sums.end()), even, odd;
       for (int64_t v = 0; v < vectors; ++v) {
-        Value ptr = e.offsetBytes(base, e.add(e.mul(pair, e.i64(64)), e.i64((first + v) * 1024)));
+        Value ptr = e.offsetBytes(
+            base, e.add(e.mul(pair, e.i64(64)), e.i64((first + v) * 1024)));
         Value bits = e.loadLanes(ptr, e.b.getI32Type());
-        even.push_back(float_(arith::ShLIOp::create(e.b, e.loc, bits, e.splatI32(16))));
-        odd.push_back(float_(arith::AndIOp::create(e.b, e.loc, bits, e.splatI32(0xffff0000))));
+        even.push_back(
+            float_(arith::ShLIOp::create(e.b, e.loc, bits, e.splatI32(16))));
+        odd.push_back(float_(
+            arith::AndIOp::create(e.b, e.loc, bits, e.splatI32(0xffff0000))));
       }
       for (auto [i, row] : llvm::enumerate(x)) {
         Value at = e.offset(row, e.add(k0, e.mul(pair, e.i64(2))), p.xElement);
@@ -111,16 +126,20 @@ private:
           next[i * vectors + v] = e.fma(a, even[v], sums[i * vectors + v]);
         if (!oddToo)
           continue;
-        Value c = e.splat(e.loadScalar(e.offset(at, e.i64(1), p.xElement), p.xElement));
+        Value c = e.splat(
+            e.loadScalar(e.offset(at, e.i64(1), p.xElement), p.xElement));
         for (int64_t v = 0; v < vectors; ++v)
-          next[outputs + i * vectors + v] = e.fma(c, odd[v], sums[outputs + i * vectors + v]);
+          next[outputs + i * vectors + v] =
+              e.fma(c, odd[v], sums[outputs + i * vectors + v]);
       }
       return next;
     };
     SmallVector<Value> sums(2 * outputs, e.splatF32(0));
     int64_t whole = halfPair ? pairCount - 1 : pairCount;
     if (whole)
-      sums = e.loop(e.i64(0), e.i64(whole), 1, sums, [&](Value pair, ValueRange s) { return step(pair, s, true); });
+      sums =
+          e.loop(e.i64(0), e.i64(whole), 1, sums,
+                 [&](Value pair, ValueRange s) { return step(pair, s, true); });
     if (halfPair)
       sums = step(e.i64(pairCount - 1), sums, false);
     SmallVector<Value> next;
@@ -129,7 +148,9 @@ private:
     return next;
   }
 
-  Value float_(Value bits) { return arith::BitcastOp::create(e.b, e.loc, e.vecF32(), bits); }
+  Value float_(Value bits) {
+    return arith::BitcastOp::create(e.b, e.loc, e.vecF32(), bits);
+  }
 
   /// Adds the bias and stores one vector of outputs, without columns past N.
   void finish(Value y, int64_t vector, Value sum) {
@@ -149,13 +170,17 @@ private:
 };
 
 /// All panels of all groups as work items; |make| gives the product of a group.
-void emitGroups(Emitter &e, const PackedWeight &w, function_ref<void(Value group, function_ref<void(const Product &)>)> make) {
+void emitGroups(
+    Emitter &e, const PackedWeight &w,
+    function_ref<void(Value group, function_ref<void(const Product &)>)> make) {
   int64_t grain = std::max<int64_t>(1, 32768 / (w.k * kPanel));
   e.parallel(e.i64(w.groups * w.panels()), grain, [&](Value item) {
     Value group = w.groups == 1 ? e.i64(0) : e.udiv(item, e.i64(w.panels()));
     Value panel = w.groups == 1 ? item : e.urem(item, e.i64(w.panels()));
     Value base = e.offsetBytes(w.base, e.mul(item, e.i64(w.panelBytes())));
-    make(group, [&](const Product &p) { PanelEmitter(e, p, base, e.mul(panel, e.i64(kPanel))).run(); });
+    make(group, [&](const Product &p) {
+      PanelEmitter(e, p, base, e.mul(panel, e.i64(kPanel))).run();
+    });
   });
 }
 
@@ -174,7 +199,8 @@ LogicalResult emitLinear(EntryContext &c, Operation *op) {
   emitGroups(e, w, [&](Value, function_ref<void(const Product &)> run) {
     auto xRow = [&](Value row) { return e.address(x, row); };
     auto yRow = [&](Value row) { return e.address(y, row); };
-    run({w, x.element, y.element, x.rows, xRow, yRow, bias ? &flat : nullptr, e.i64(0)});
+    run({w, x.element, y.element, x.rows, xRow, yRow, bias ? &flat : nullptr,
+         e.i64(0)});
   });
   return success();
 }
@@ -185,8 +211,12 @@ LogicalResult emitHeadLinear(EntryContext &c, Operation *op) {
   const Buffer &x = c.buffer(linear.getX()), &y = c.result(op);
   PackedWeight w = c.weight(linear.getW());
   emitGroups(e, w, [&](Value head, function_ref<void(const Product &)> run) {
-    auto xRow = [&](Value row) { return e.address(x, row, e.mul(head, e.i64(w.k))); };
-    auto yRow = [&](Value row) { return e.address(y, row, e.mul(head, e.i64(w.n))); };
+    auto xRow = [&](Value row) {
+      return e.address(x, row, e.mul(head, e.i64(w.k)));
+    };
+    auto yRow = [&](Value row) {
+      return e.address(y, row, e.mul(head, e.i64(w.n)));
+    };
     run({w, x.element, y.element, x.rows, xRow, yRow, nullptr, Value()});
   });
   return success();
@@ -197,20 +227,24 @@ LogicalResult emitGrouped(EntryContext &c, Operation *op) {
   Emitter &e = c.e;
   const Buffer &x = c.buffer(product.getX()), &y = c.result(op);
   const PlanBuffers &plan = c.plan(product.getPlan());
-  const Buffer *bias = product.getBias() ? &c.buffer(product.getBias()) : nullptr;
+  const Buffer *bias =
+      product.getBias() ? &c.buffer(product.getBias()) : nullptr;
   PackedWeight w = c.weight(product.getW());
   Type i32 = e.b.getI32Type();
   emitGroups(e, w, [&](Value expert, function_ref<void(const Product &)> run) {
     Value first = e.toI64(e.loadScalar(e.address(plan.offsets, expert), i32));
-    Value last = e.toI64(e.loadScalar(e.address(plan.offsets, e.add(expert, e.i64(1))), i32));
+    Value last = e.toI64(
+        e.loadScalar(e.address(plan.offsets, e.add(expert, e.i64(1))), i32));
     auto xRow = [&](Value row) {
       Value r = e.add(first, row);
       if (product.getGather())
-        r = e.udiv(e.toI64(e.loadScalar(e.address(plan.row2slot, r), i32)), e.i64(plan.k));
+        r = e.udiv(e.toI64(e.loadScalar(e.address(plan.row2slot, r), i32)),
+                   e.i64(plan.k));
       return e.address(x, r);
     };
     auto yRow = [&](Value row) { return e.address(y, e.add(first, row)); };
-    run({w, x.element, y.element, e.sub(last, first), xRow, yRow, bias, expert});
+    run({w, x.element, y.element, e.sub(last, first), xRow, yRow, bias,
+         expert});
   });
   return success();
 }

@@ -9,7 +9,8 @@ namespace mlir::moe::cpu {
 /// Adds `moe_entry_pack.SRC.FORMAT` for every stored type and format among the
 /// parameters, and their names to |names|. Such an entry packs rows of one
 /// source into one group: buffers [src, dst], dims [N, K, n0, stride_n, stride_k, 0].
-void addPackEntries(ModuleOp module, Isa isa, SmallVectorImpl<std::string> &names);
+void addPackEntries(ModuleOp module, Isa isa,
+                    SmallVectorImpl<std::string> &names);
 
 /// Adds `moe_module_v1()` and the table of |names| that it returns.
 void addModuleTable(ModuleOp module, ArrayRef<std::string> names);

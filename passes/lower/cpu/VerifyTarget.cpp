@@ -14,7 +14,8 @@ struct VerifyTarget : cpu::impl::VerifyTargetBase<VerifyTarget> {
   void runOnOperation() override {
     auto walk = getOperation().walk([](Operation *op) {
       auto function = dyn_cast<LLVM::LLVMFuncOp>(op);
-      bool ok = isa<ModuleOp>(op) || isa_and_nonnull<LLVM::LLVMDialect>(op->getDialect());
+      bool ok = isa<ModuleOp>(op) ||
+                isa_and_nonnull<LLVM::LLVMDialect>(op->getDialect());
       if (!ok || (function && function.isExternal())) {
         op->emitOpError("cannot stand at the target phase");
         return WalkResult::interrupt();

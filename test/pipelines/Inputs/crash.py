@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""crash.py FOLDER: two crashes of moe-opt, run in FOLDER. A signal while it
-reads, and a type nested so deep (by aliases, which no scan of the text sees)
-that printing it runs out of stack. Each must end in exit code 70, one line, and
-where a program was read a reproducer."""
+"""crash.py FOLDER MODEL: crashes, run in FOLDER. A signal while moe-opt reads, a
+type nested so deep (by aliases, which no scan of the text sees) that printing
+it runs out of stack, and a signal while moe-compile makes code. Each must end
+in exit code 70, one line, and where a program was read a reproducer that
+runs."""
 
 import os
 import signal
@@ -39,4 +40,20 @@ name = line.split("Reproducer: ")[1].split(". Run:")[0]
 with open(name, encoding="utf-8") as file, open("deep.mlir", encoding="utf-8") as source:
     if file.read() != source.read():
         fail("the reproducer is not the program")
+print(line)
+
+command = ["moe-compile", sys.argv[2], "--verbose", "-o", "never.moe"]
+with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    for line in process.stderr:
+        if "fused phase:" in line:
+            process.send_signal(signal.SIGSEGV)
+            break
+    line = process.stderr.read().strip().splitlines()[-1]
+if process.returncode != 70 or "Reproducer: repro-" not in line:
+    fail(f"exit {process.returncode}: {line}")
+if os.path.exists("never.moe"):
+    fail("the crash left an output")
+run = line.split(". Run: ")[1].split()
+if subprocess.run(run, stdout=subprocess.DEVNULL, check=False).returncode:
+    fail(f"{' '.join(run)} does not run")
 print(line)

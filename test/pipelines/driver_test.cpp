@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Command lines, nesting, reproducers, progress.
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/core/errors.h"
+#include "lib/driver/crash.h"
+#include "lib/driver/flags.h"
+#include "lib/driver/nesting.h"
+#include "lib/driver/progress.h"
+
+namespace mlir::moe {
+namespace {
+
+using ::moe::Code;
+using ::moe::HasCode;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+absl::StatusOr<std::vector<std::string>> Parsed(
+    std::vector<const char*> arguments, std::string& value, bool& toggle) {
+  arguments.insert(arguments.begin(), "tool");
+  auto set = [&](llvm::StringRef given) {
+    value += given.str() + ";";
+    return given == "bad" ? ::moe::Error(Code::U103, "bad value")
+                          : absl::OkStatus();
+  };
+  const std::vector<Flag> flags = {{"output", set},
+                                   {"o", set},
+                                   {"toggle",
+                                    [&](llvm::StringRef) {
+                                      toggle = true;
+                                      return absl::OkStatus();
+                                    },
+                                    false}};
+  return parseFlags(static_cast<int>(arguments.size()), arguments.data(),
+                    flags);
+}
+
+TEST(Flags, TakesEveryForm) {
+  std::string value;
+  bool toggle = false;
+  auto rest = Parsed({"a", "--output", "1", "--output=2", "-o", "3", "--toggle",
+                      "-", "--", "--output"},
+                     value, toggle);
+  ASSERT_TRUE(rest.ok()) << rest.status().ToString();
+  EXPECT_THAT(*rest, ElementsAre("a", "-", "--output"));
+  EXPECT_EQ(value, "1;2;3;");
+  EXPECT_TRUE(toggle);
+}
+
+TEST(Flags, NamesWhatIsWrong) {
+  std::string value;
+  bool toggle = false;
+  auto refusal = [&](std::vector<const char*> arguments) {
+    return Parsed(std::move(arguments), value, toggle).status();
+  };
+  const absl::Status typo = refusal({"--outptu=3"});
+  EXPECT_TRUE(HasCode(typo, Code::U101));
+  EXPECT_EQ(std::string(typo.message()),
+            "unknown flag '--outptu'. Did you mean --output?");
+  EXPECT_THAT(std::string(refusal({"--zzz"}).message()),
+              HasSubstr("--help lists all"));
+  EXPECT_TRUE(HasCode(refusal({"-output", "1"}), Code::U101));
+  EXPECT_TRUE(HasCode(refusal({"--o", "1"}), Code::U101));
+  EXPECT_TRUE(HasCode(refusal({"--output"}), Code::U102));
+  EXPECT_TRUE(HasCode(refusal({"--toggle=1"}), Code::U103));
+  EXPECT_TRUE(HasCode(refusal({"--output", "bad"}), Code::U103));
+}
+
+TEST(Nesting, CountsBracketsOutsideStringsAndComments) {
+  const std::string deep(256, '('), deeper(257, '(');
+  EXPECT_TRUE(checkNesting(deep, "a.mlir").ok());
+  const absl::Status status = checkNesting("\n\n" + deeper, "a.mlir");
+  EXPECT_TRUE(HasCode(status, Code::K104));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("a.mlir:3: "));
+  EXPECT_TRUE(checkNesting("// " + deeper + "\n" + deep, "").ok());
+  EXPECT_TRUE(checkNesting("\"" + deeper + "\\\"" + deeper + "\"", "").ok());
+  EXPECT_FALSE(checkNesting("\"\n" + deeper, "").ok());
+  std::string flat, mixed;
+  for (int i = 0; i < 1000; ++i) flat += "<({[]})> -> >= <= ";
+  EXPECT_TRUE(checkNesting(flat, "").ok());
+  for (int i = 0; i < 300; ++i) mixed += "(<";
+  EXPECT_FALSE(checkNesting(mixed, "").ok());
+  // What no `>` closes ends with the bracket around it.
+  std::string less;
+  for (int i = 0; i < 1000; ++i) less += "(a < b) ";
+  EXPECT_TRUE(checkNesting(less, "").ok());
+}
+
+TEST(Nesting, RefusesChainsOfMinusAndBytecode) {
+  EXPECT_TRUE(HasCode(checkNesting(std::string(300, '-'), ""), Code::K104));
+  std::string spaced;
+  for (int i = 0; i < 300; ++i) spaced += "- ";
+  EXPECT_TRUE(HasCode(checkNesting(spaced, ""), Code::K104));
+  EXPECT_TRUE(HasCode(checkNesting("ML\xefR\x01", ""), Code::K101));
+  EXPECT_TRUE(checkNesting("", "").ok());
+}
+
+TEST(Crash, TrailerEscapesThePipeline) {
+  EXPECT_THAT(reproducerTrailer("builtin.module(x{a=\"b\"})"),
+              HasSubstr(R"-(pipeline: "builtin.module(x{a=\22b\22})")-"));
+}
+
+TEST(CrashDeathTest, WritesTheReproducerAndNamesTheStep) {
+  const std::string folder = ::testing::TempDir();
+  EXPECT_EXIT(
+      {
+        if (chdir(folder.c_str()) != 0) _exit(1);
+        installCrashHandlers("tool");
+        setReproducer("the program", "tool --again", " -v");
+        setCrashStep("pass 'x'");
+        raise(SIGSEGV);
+      },
+      ::testing::ExitedWithCode(70),
+      "tool: error\\[MOE-I001\\]: bug in pass 'x'. Reproducer: "
+      "repro-[0-9a-f]+.mlir. Run: tool --again repro-[0-9a-f]+.mlir -v\n");
+}
+
+TEST(CrashDeathTest, OutOfMemoryIsNoBug) {
+  EXPECT_EXIT(
+      {
+        installCrashHandlers("tool");
+        setCrashStep("the parser");
+        _exit(::operator new(size_t{1} << 62) == nullptr);
+      },
+      ::testing::ExitedWithCode(4),
+      "tool: error\\[MOE-R101\\]: not enough memory for the parser");
+}
+
+TEST(Progress, NamesLongStepsAndTimesAllWhenVerbose) {
+  std::vector<std::string> lines;
+  {
+    Progress progress([&](const std::string& line) { lines.push_back(line); },
+                      /*verbose=*/true);
+    {
+      Progress::Step quick(progress, "quick");
+    }
+    Progress::Step slow(progress, "slow");
+    std::this_thread::sleep_for(std::chrono::milliseconds(1600));
+  }
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_THAT(lines[0], HasSubstr("quick: 0.0"));
+  EXPECT_EQ(lines[1], "slow ...");
+  EXPECT_THAT(lines[2], HasSubstr("slow: 1."));
+}
+
+}  // namespace
+}  // namespace mlir::moe
