@@ -93,8 +93,10 @@ const ConfigKey *findKey(llvm::ArrayRef<ConfigKey> keys, llvm::StringRef name) {
 
 std::string shown(const Json &value) {
   std::string text = ::moe::Escaped(::moe::DumpJson(value));
-  if (text.size() > 60)
-    text = text.substr(0, 57) + "...";
+  if (text.size() > 60) {
+    text.resize(57);
+    text += "...";
+  }
   return text;
 }
 

@@ -8,10 +8,6 @@ using namespace mlir::moe::cpu;
 static bool isTensor(Value value) {
   return isa<RankedTensorType>(value.getType());
 }
-static Extent plus(Extent a, Extent b) {
-  return {a.perToken + b.perToken, a.perSequence + b.perSequence,
-          a.constant + b.constant};
-}
 static Extent larger(Extent a, Extent b) {
   return {std::max(a.perToken, b.perToken),
           std::max(a.perSequence, b.perSequence),
