@@ -210,26 +210,6 @@ TEST(Model, TokensDoNotSeeOtherSequences) {
 }
 
 // f32 differs from f64 by rounding alone.
-TEST(Model, F32IsCloseToF64) {
-  Program p(ModelText("f32"));
-  auto params = RandomParams<float>(p.module(), 9);
-  auto wide_params = RandomParams<double>(p.module(), 9);
-  auto got = p.Values<float>(
-      "model", {I({3}, {4, 1, 5}), I({3}, {0, 1, 2}), I({2}, {0, 3})}, &params);
-  auto want =
-      p.Values<double>("model",
-                       {I<double>({3}, {4, 1, 5}), I<double>({3}, {0, 1, 2}),
-                        I<double>({2}, {0, 3})},
-                       &wide_params);
-  double largest = 0, error = 0;
-  for (size_t i = 0; i < got.size(); ++i) {
-    largest = std::max(largest, std::abs(want[i]));
-    error = std::max(error, std::abs(got[i] - want[i]));
-  }
-  EXPECT_LT(error, 1e-5 * largest);
-  EXPECT_GT(error, 0);
-}
-
 constexpr char kBlocks[] = R"(
 func.func @latent(%x: tensor<?x16xAT>, %positions: tensor<?xi32>, %seqs: tensor<?xi32>) -> tensor<?x16xAT> {
   %rope = nn.rope_table %positions scale(1.5) inv_freq([1.0, 0.25]) : tensor<?xi32>

@@ -13,6 +13,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <random>
 #include <string>
 #include <utility>
@@ -104,9 +105,14 @@ class Random {
     int64_t size = 1;
     for (int64_t dim : shape) size *= dim;
     std::vector<T> values(size);
-    for (T& v : values)
-      v = static_cast<float>(static_cast<double>(engine_() >> 11) * 0x1p-52 -
-                             1);
+    for (T& v : values) {
+      float drawn = static_cast<double>(engine_() >> 11) * 0x1p-52 - 1;
+      // Values of bf16 are the same in both precisions.
+      if (element == Element::BF16)
+        drawn =
+            std::bit_cast<float>(std::bit_cast<uint32_t>(drawn) & 0xffff0000u);
+      v = drawn;
+    }
     return Tensor<T>::floats(element, shape, std::move(values));
   }
   std::vector<int64_t> Below(int64_t bound, int64_t count) {
