@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "test/kernels/program.h"
+
+#include <gtest/gtest.h>
+#include <pmmintrin.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xmmintrin.h>
+
+#include <cstring>
+#include <utility>
+
+#include "lib/backend/cpu_level.h"
+#include "lib/backend/object.h"
+#include "lib/driver/pipelines.h"
+#include "lib/driver/register.h"
+#include "llvm/ExecutionEngine/Orc/LLJIT.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/TargetSelect.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "passes/lower/cpu/Passes.h"
+#include "runtime/include/moe/abi.h"
+
+namespace moe::kernels {
+namespace {
+
+// A copy of |bytes| whose end is the end of the mapping that may be touched.
+class Guarded {
+ public:
+  Guarded(const std::vector<uint8_t>& bytes, size_t alignment) {
+    const size_t page = sysconf(_SC_PAGESIZE);
+    const size_t room = (bytes.size() + alignment - 1) / alignment * alignment;
+    const size_t used = (room + page - 1) / page * page;
+    length_ = used + page;
+    mapping_ =
+        static_cast<uint8_t*>(mmap(nullptr, length_, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    EXPECT_NE(mapping_, MAP_FAILED);
+    EXPECT_EQ(mprotect(mapping_ + used, page, PROT_NONE), 0);
+    size_ = bytes.size();
+    data_ = mapping_ + used - room;
+    if (size_) std::memcpy(data_, bytes.data(), size_);
+  }
+  Guarded(Guarded&& other)
+      : mapping_(std::exchange(other.mapping_, nullptr)),
+        data_(other.data_),
+        length_(other.length_),
+        size_(other.size_) {}
+  Guarded(const Guarded&) = delete;
+  ~Guarded() {
+    if (mapping_) munmap(mapping_, length_);
+  }
+
+  void* data() const { return data_; }
+  std::vector<uint8_t> bytes() const { return {data_, data_ + size_}; }
+
+ private:
+  uint8_t* mapping_ = nullptr;
+  uint8_t* data_ = nullptr;
+  size_t length_ = 0, size_ = 0;
+};
+
+void ParallelFor(const moe_rt_v1*, moe_range_fn_v1 fn, void* closure, int64_t n,
+                 int64_t grain) {
+  const int64_t pieces = (n + grain - 1) / grain;
+  for (int64_t piece = pieces - 1; piece >= 0; --piece)
+    fn(closure, piece * grain, std::min(n, (piece + 1) * grain));
+}
+
+mlir::MLIRContext& Context() {
+  static mlir::MLIRContext* context = [] {
+    mlir::DialectRegistry registry;
+    mlir::moe::registerEverything(registry);
+    auto* made =
+        new mlir::MLIRContext(registry, mlir::MLIRContext::Threading::DISABLED);
+    made->loadAllAvailableDialects();
+    return made;
+  }();
+  return *context;
+}
+
+llvm::SmallVector<char> Compile(const std::string& functions,
+                                mlir::moe::CpuLevel level) {
+  mlir::MLIRContext& context = Context();
+  auto module = mlir::parseSourceString<mlir::ModuleOp>(functions, &context);
+  if (!module) return {};
+  mlir::PassManager passes(&context);
+  passes.addPass(mlir::moe::cpu::createAssignLayouts());
+  mlir::moe::addFusedToCpu(passes, mlir::moe::cpuLevelName(level));
+  if (failed(passes.run(*module))) return {};
+  auto object = mlir::moe::emitObject(*module, level);
+  EXPECT_TRUE(object.ok()) << object.status();
+  return object.ok() ? std::move(*object) : llvm::SmallVector<char>();
+}
+
+}  // namespace
+
+struct Program::Level {
+  std::string name;
+  std::unique_ptr<llvm::orc::LLJIT> jit;
+  const moe_module_v1_table* table = nullptr;
+
+  const moe_entry_v1* Find(const std::string& entry) const {
+    for (uint32_t i = 0; i < table->entry_count; ++i)
+      if (entry == table->entries[i].name) return &table->entries[i];
+    return nullptr;
+  }
+};
+
+Array::Array(DType type, const std::vector<float>& values)
+    : Array(type, static_cast<int64_t>(values.size())) {
+  for (size_t i = 0; i < values.size(); ++i)
+    StoreFloat(dtype, values[i], bytes.data() + i * DTypeSize(dtype));
+}
+
+Array::Array(const std::vector<int32_t>& values)
+    : Array(DType::kI32, static_cast<int64_t>(values.size())) {
+  if (!values.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
+}
+
+std::vector<float> Array::Floats() const {
+  std::vector<float> values(size());
+  for (int64_t i = 0; i < size(); ++i)
+    values[i] = LoadFloat(dtype, bytes.data() + i * DTypeSize(dtype));
+  return values;
+}
+
+std::vector<int32_t> Array::Ints() const {
+  std::vector<int32_t> values(size());
+  if (!values.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
+
+Program::Program(const std::string& functions) {
+  const auto native = mlir::moe::nativeCpuLevel();
+  for (mlir::moe::CpuLevel cpu : mlir::moe::allCpuLevels()) {
+    const llvm::SmallVector<char> object = Compile(functions, cpu);
+    ASSERT_FALSE(object.empty()) << mlir::moe::cpuLevelName(cpu).str();
+    // A machine without these instructions still checks that the code exists.
+    if (!native || *native < cpu) continue;
+    auto level = std::make_unique<Level>();
+    level->name = mlir::moe::cpuLevelName(cpu).str();
+    level->jit = llvm::cantFail(llvm::orc::LLJITBuilder().create());
+    llvm::cantFail(
+        level->jit->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(
+            llvm::StringRef(object.data(), object.size()), "kernels.o")));
+    auto symbol = llvm::cantFail(level->jit->lookup(MOE_MODULE_SYMBOL_V1));
+    level->table = symbol.toPtr<moe_module_fn_v1>()();
+    levels_.push_back(std::move(level));
+  }
+}
+
+Program::~Program() = default;
+
+void Program::Run(const std::string& entry, const Dims& dims,
+                  const std::vector<const Array*>& inputs,
+                  const std::vector<Array*>& outputs, Array* cache) const {
+  const int64_t values[] = {
+      dims.tokens,      dims.sequences,          dims.longest,
+      dims.page_length, dims.pages_per_sequence, dims.pages};
+  std::vector<std::vector<uint8_t>> first;
+  std::vector<Array*> written = outputs;
+  if (cache) written.push_back(cache);
+  const std::vector<uint8_t> cache_before =
+      cache ? cache->bytes : std::vector<uint8_t>();
+  for (const auto& level : levels_) {
+    const moe_entry_v1* found = level->Find(entry);
+    ASSERT_NE(found, nullptr) << entry;
+    std::vector<Guarded> buffers;
+    buffers.reserve(inputs.size() + outputs.size() + 1);
+    std::vector<void*> pointers;
+    auto add = [&](const std::vector<uint8_t>& bytes, const Array& array) {
+      buffers.emplace_back(bytes, DTypeSize(array.dtype));
+      pointers.push_back(buffers.back().data());
+    };
+    for (const Array* input : inputs) add(input->bytes, *input);
+    pointers.push_back(nullptr);  // parameters
+    const size_t cache_at = buffers.size();
+    if (cache) add(cache_before, *cache);
+    const size_t outputs_at = buffers.size();
+    // Outputs start as NaN or a wrong index.
+    for (const Array* output : outputs)
+      add(std::vector<uint8_t>(output->bytes.size(), 0xff), *output);
+    Guarded arena(std::vector<uint8_t>(
+                      found->workspace ? found->workspace(values) : 0, 0xff),
+                  64);
+    moe_rt_v1 rt = {};
+    rt.size = sizeof(rt);
+    rt.version = MOE_ABI_VERSION;
+    rt.parallel_for = ParallelFor;
+    const unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON);
+    const int32_t status =
+        found->fn(&rt, arena.data(), pointers.data(), values);
+    _mm_setcsr(mode);
+    EXPECT_EQ(status, 0) << entry;
+    for (size_t i = 0; i < outputs.size(); ++i)
+      outputs[i]->bytes = buffers[outputs_at + i].bytes();
+    if (cache) cache->bytes = buffers[cache_at].bytes();
+    for (size_t i = 0; i < written.size(); ++i) {
+      if (first.size() <= i)
+        first.push_back(written[i]->bytes);
+      else
+        EXPECT_TRUE(written[i]->bytes == first[i])
+            << entry << ": result " << i << " differs between levels";
+    }
+  }
+}
+
+}  // namespace moe::kernels

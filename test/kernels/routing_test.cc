@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "lib/reference/routing.h"
+
+#include <gtest/gtest.h>
+
+#include <cfloat>
+#include <limits>
+
+#include "test/kernels/compare.h"
+
+namespace moe::kernels {
+namespace {
+
+const std::vector<std::pair<int64_t, int64_t>> kChoices = {
+    {1, 1}, {5, 2}, {16, 16}, {17, 3}, {33, 8}, {64, 6}, {100, 1}, {256, 8}};
+
+// Scores with many equal ones and every special value.
+std::vector<float> Scores(Random& random, int64_t n) {
+  const float special[] = {
+      0.0f,  -0.0f,    FLT_MIN / 2, -FLT_MIN / 2, FLT_MIN, -FLT_MIN, 1.0f,
+      -1.0f, INFINITY, -INFINITY,   NAN,          -NAN,    0.5f,     FLT_MAX};
+  std::vector<float> scores(n);
+  for (float& s : scores)
+    s = random.Int(0, 2) ? static_cast<float>(random.Int(-4, 4)) / 4
+                         : special[random.Int(0, std::size(special) - 1)];
+  return scores;
+}
+
+TEST(Routing, SelectsInOrder) {
+  std::string text;
+  for (auto [experts, k] : kChoices) {
+    const std::string s = Tensor({-1, experts}, DType::kF32);
+    const std::string result = Tensor({-1, k}, DType::kI32);
+    const std::string bias = Tensor({experts}, DType::kBF16);
+    text += Entry("plain" + Str(experts), "%s: " + s, result,
+                  "%y = moe.select %s top_k(" + Str(k) + ") : " + s);
+    text += Entry("bias" + Str(experts), "%s: " + s + ", %b: " + bias, result,
+                  "%y = moe.select %s bias(%b : " + bias + ") top_k(" + Str(k) +
+                      ") : " + s);
+  }
+  const Program program(text);
+  Random random(1);
+  for (auto [experts, k] : kChoices)
+    for (int64_t tokens : {1, 2, 300}) {
+      const std::vector<float> scores = Scores(random, tokens * experts);
+      const Array s(DType::kF32, scores);
+      const Array b = RandomArray(random, DType::kBF16, experts);
+      Array y(DType::kI32, tokens * k);
+      std::vector<int32_t> want(tokens * k);
+      program.Run("plain" + Str(experts), {.tokens = tokens}, {&s}, {&y});
+      reference::Select<float>(scores.data(), nullptr, tokens, experts, k,
+                               want.data());
+      EXPECT_EQ(y.Ints(), want) << experts;
+      program.Run("bias" + Str(experts), {.tokens = tokens}, {&s, &b}, {&y});
+      reference::Select(scores.data(), b.Floats().data(), tokens, experts, k,
+                        want.data());
+      EXPECT_EQ(y.Ints(), want) << experts << " with bias";
+    }
+}
+
+struct Groups {
+  int64_t experts, groups, keep, top;  // top 0: max
+};
+
+TEST(Routing, GroupMask) {
+  const Groups cases[] = {{5, 1, 1, 0},   {16, 4, 2, 0}, {16, 4, 2, 2},
+                          {100, 5, 3, 0}, {64, 8, 3, 0}, {256, 8, 4, 2},
+                          {34, 17, 5, 2}, {40, 2, 1, 3}};
+  std::string text;
+  for (const Groups& c : cases) {
+    const std::string s = Tensor({-1, c.experts}, DType::kF32);
+    text += Entry("mask" + Str(&c - cases), "%s: " + s, s,
+                  "%y = moe.group_mask %s groups(" + Str(c.groups) + ") keep(" +
+                      Str(c.keep) + ") score(" + (c.top ? "sum_top" : "max") +
+                      ") fill(-2.5) " +
+                      (c.top ? "{top = " + Str(c.top) + " : i64} " : "") +
+                      ": " + s);
+  }
+  const Program program(text);
+  Random random(2);
+  for (const Groups& c : cases)
+    for (int64_t tokens : {1, 2, 300}) {
+      std::vector<float> scores = Scores(random, tokens * c.experts);
+      if (tokens == 2) scores = random.Values<float>(tokens * c.experts);
+      const Array s(DType::kF32, scores);
+      Array y(DType::kF32, s.size());
+      program.Run("mask" + Str(&c - cases), {.tokens = tokens}, {&s}, {&y});
+      std::vector<float> want(s.size());
+      reference::GroupMask(scores.data(), tokens, c.experts, c.groups, c.keep,
+                           {.sum_top = c.top}, -2.5f, want.data());
+      ExpectSame("mask" + Str(&c - cases), y, want);
+    }
+}
+
+// Choices of experts: different ones for a token, some of them invalid.
+std::vector<int32_t> Choices(Random& random, int64_t tokens, int64_t experts,
+                             int64_t k, const std::string& kind) {
+  std::vector<int32_t> idx(tokens * k);
+  for (int64_t i = 0; i < tokens * k; ++i) {
+    int64_t expert = (random.Int(0, experts - 1) / k * k + i % k) % experts;
+    if (kind == "skew") expert = i % k;
+    if (kind == "even") expert -= expert % 2;
+    if (kind == "invalid" && random.Int(0, 2) == 0) expert = experts;
+    if (kind == "none") expert = random.Int(0, 1) ? experts : -1;
+    idx[i] = static_cast<int32_t>(expert);
+  }
+  return idx;
+}
+
+const std::string kKinds[] = {"random", "skew", "even", "invalid", "none"};
+const std::pair<int64_t, int64_t> kPlans[] = {
+    {1, 1}, {8, 2}, {17, 3}, {64, 6}, {33, 20}};
+
+TEST(Routing, PickAndItsTranspose) {
+  std::string text;
+  for (auto [experts, k] : kPlans) {
+    const std::string all = Tensor({-1, experts}, DType::kF32);
+    const std::string few = Tensor({-1, k}, DType::kF32);
+    const std::string idx = Tensor({-1, k}, DType::kI32);
+    text += Entry("pick" + Str(experts), "%s: " + all + ", %i: " + idx, few,
+                  "%y = moe.pick %s, %i : " + all + ", " + idx);
+    text += Entry("scatter" + Str(experts), "%g: " + few + ", %i: " + idx, all,
+                  "%y = moe.scatter_pick %g, %i experts(" + Str(experts) +
+                      ") : " + few + ", " + idx);
+  }
+  const Program program(text);
+  Random random(3);
+  for (auto [experts, k] : kPlans)
+    for (const std::string& kind : kKinds)
+      for (int64_t tokens : kTokens) {
+        const std::vector<int32_t> idx =
+            Choices(random, tokens, experts, k, kind);
+        const Array i(idx);
+        const Array s = RandomArray(random, DType::kF32, tokens * experts);
+        const Array g = RandomArray(random, DType::kF32, tokens * k);
+        Array few(DType::kF32, tokens * k), all(DType::kF32, tokens * experts);
+        program.Run("pick" + Str(experts), {.tokens = tokens}, {&s, &i},
+                    {&few});
+        std::vector<float> want(tokens * k);
+        reference::Pick(s.Floats().data(), idx.data(), tokens, experts, k,
+                        want.data());
+        ExpectSame("pick", few, want);
+        program.Run("scatter" + Str(experts), {.tokens = tokens}, {&g, &i},
+                    {&all});
+        std::vector<float> sums(tokens * experts, 0.0f);
+        for (int64_t at = 0; at < tokens * k; ++at)
+          if (idx[at] >= 0 && idx[at] < experts)
+            sums[at / k * experts + idx[at]] += g.Floats()[at];
+        ExpectSame("scatter", all, sums);
+      }
+}
+
+// Everything that reads a plan, in one entry per plan and width.
+std::string PlanEntry(int64_t experts, int64_t k, int64_t width, DType dtype) {
+  const std::string name = "plan" + Str(experts) + "_" + Str(width);
+  const std::string plan =
+      "!moe.plan<token_major, " + Str(experts) + ", " + Str(k) + ">";
+  const std::string x = Tensor({-1, width}, dtype);
+  const std::string idx = Tensor({-1, k}, DType::kI32);
+  const std::string w = Tensor({-1, k}, DType::kF32);
+  const std::string v = Tensor({experts, width}, DType::kBF16);
+  const std::string vectors = Tensor({-1, width}, DType::kBF16);
+  const std::string counts = Tensor({experts}, DType::kI32);
+  const std::string results =
+      "(" + idx + ", " + counts + ", " + x + ", " + x + ", " + vectors + ")";
+  return "func.func @" + name + "(%x: " + x + ", %i: " + idx + ", %w: " + w +
+         ", %v: " + v + ") -> " + results + " attributes {nn.entry = \"" +
+         name + "\"} {\n%p = moe.make_plan %i experts(" + Str(experts) +
+         ") : " + idx + "\n%j = moe.plan_indices %p : " + plan +
+         "\n%c = moe.counts %p : " + plan +
+         "\n%r = moe.dispatch %x, %p : " + x + ", " + plan +
+         "\n%y = moe.combine %r, %p, %w : " + x + ", " + plan + ", " + w +
+         "\n%b = moe.grouped_broadcast %v, %p : " + v + ", " + plan +
+         "\nreturn %j, %c, %r, %y, %b : " +
+         results.substr(1, results.size() - 2) + "\n}\n";
+}
+
+TEST(Routing, PlansDispatchAndCombine) {
+  for (DType dtype : kComputeTypes) {
+    std::string text;
+    for (auto [experts, k] : kPlans)
+      for (int64_t width : kWidths) text += PlanEntry(experts, k, width, dtype);
+    const Program program(text);
+    Random random(4);
+    for (auto [experts, k] : kPlans)
+      for (int64_t width : kWidths)
+        for (const std::string& kind : kKinds)
+          for (int64_t tokens : {1, 50}) {
+            const std::string name = "plan" + Str(experts) + "_" + Str(width);
+            const std::vector<int32_t> idx =
+                Choices(random, tokens, experts, k, kind);
+            const Array x = RandomArray(random, dtype, tokens * width);
+            const Array w = RandomArray(random, DType::kF32, tokens * k);
+            const Array v = RandomArray(random, DType::kBF16, experts * width);
+            const Array i(idx);
+            Array indices(DType::kI32, tokens * k);
+            Array counts(DType::kI32, experts);
+            Array rows(dtype, tokens * k * width), y(dtype, tokens * width);
+            Array vectors(DType::kBF16, tokens * k * width);
+            program.Run(name, {.tokens = tokens}, {&x, &i, &w, &v},
+                        {&indices, &counts, &rows, &y, &vectors});
+            const auto plan =
+                reference::MakePlan(idx.data(), tokens, experts, k);
+            EXPECT_EQ(indices.Ints(), plan.idx);
+            std::vector<int32_t> many(experts);
+            reference::Counts(plan, many.data());
+            EXPECT_EQ(counts.Ints(), many);
+            std::vector<float> moved(plan.rows() * width);
+            reference::Dispatch(x.Floats().data(), plan, width, moved.data());
+            ExpectSame(name + kind + " rows", rows, moved);
+            std::vector<float> sums(tokens * width);
+            reference::Combine(moved.data(), plan, w.Floats().data(), width,
+                               sums.data());
+            if (dtype == DType::kF32)
+              ExpectSame(name + kind + " combined", y, sums);
+            else
+              ExpectClose(name + kind + " combined", y, sums, k);
+            std::vector<float> repeated;
+            const std::vector<float> given = v.Floats();
+            for (int64_t r = 0; r < plan.rows(); ++r) {
+              const auto from = given.begin() + idx[plan.row2slot[r]] * width;
+              repeated.insert(repeated.end(), from, from + width);
+            }
+            ExpectSame(name + kind + " vectors", vectors, repeated);
+          }
+  }
+}
+
+}  // namespace
+}  // namespace moe::kernels
