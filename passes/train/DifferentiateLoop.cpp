@@ -66,6 +66,7 @@ private:
                           ? nn::castElement(outer.builder, loc, gradient, type)
                           : nn::splat(outer.builder, loc, type, result, 0));
       inner.add(end->getOperand(i), body->addArgument(type, loc));
+      carriedInits.push_back(init);
     }
     for (OpResult result : loop.getStacked()) {
       Value gradient = outer.of(result);
@@ -190,10 +191,9 @@ private:
         outer.builder, loc, types, loop.getLowerAttr(), loop.getUpperAttr(),
         loop.getReverse() ? UnitAttr() : builder.getUnitAttr(), inits, slices);
     backward.getBody().takeBody(region);
-    auto results = backward.getResults().begin();
-    for (auto [i, init] : llvm::enumerate(loop.getInits()))
-      if (outer.active(forward.getArgument(1 + i)))
-        outer.add(init, *results++);
+    // Sums of captured values hold what there was before, so they come before
+    // terms of the same values.
+    auto results = backward.getResults().begin() + carriedInits.size();
     for (Value value : captured)
       outer.set(value, *results++);
     for (const ParamStack &stack : inner.stacks)
@@ -204,6 +204,9 @@ private:
     for (auto &[param, gradient] : params)
       outer.stacks.push_back({param, int64_t(loop.getLower()),
                               int64_t(loop.getUpper()), *results++});
+    for (auto [init, gradient] :
+         llvm::zip_first(carriedInits, backward.getResults()))
+      outer.add(init, gradient);
     return success();
   }
 
@@ -241,7 +244,7 @@ private:
   SmallVector<Value> inits, slices, yields;
   size_t carried = 0;
   /// Values of the outside whose gradients the body yields.
-  SmallVector<Value> captured, sliced;
+  SmallVector<Value> carriedInits, captured, sliced;
   llvm::MapVector<StringAttr, Value> params;
   SmallVector<Value> kept;
   IRMapping map;
