@@ -7,20 +7,20 @@
 #include "lib/core/status_macros.h"
 #include "lib/driver/crash.h"
 #include "lib/driver/diagnostics.h"
+#include "lib/driver/input.h"
 #include "lib/driver/nesting.h"
 #include "lib/driver/register.h"
 #include "lib/interpreter/interpret.h"
 
 #include "mlir/Debug/CLOptionsSetup.h"
 #include "mlir/IR/AsmState.h"
-#include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Support/FileUtilities.h"
 #include "mlir/Support/Timing.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 
 #include "llvm/Support/CommandLine.h"
-#include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/ToolOutputFile.h"
 
 using namespace mlir;
@@ -83,27 +83,25 @@ static MlirOptMainConfig trackedConfig(const MlirOptMainConfig &asked,
   return config;
 }
 
-/// Runs the passes asked for, then the interpreter.
+/// Runs the passes asked for, then the interpreter. Unlike passes, which speak
+/// as an opt tool does, this tells errors in one line.
 static absl::Status interpret(StringRef text, const ToolFlags &flags,
                               const MlirOptMainConfig &config,
                               DialectRegistry &registry) {
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
-  llvm::SourceMgr sources;
-  sources.AddNewSourceBuffer(
-      llvm::MemoryBuffer::getMemBufferCopy(text, flags.input), llvm::SMLoc());
-  SourceMgrDiagnosticHandler handler(sources, &context);
-  auto module = parseSourceFile<ModuleOp>(sources, &context);
-  if (!module)
-    return Error(Code::K101, flags.input.getValue(), ": see above");
+  context.printOpOnDiagnostic(false);
+  StringRef name = flags.input.getValue();
+  ASSIGN_OR_RETURN(auto module, parseProgram(context, text, name));
+  DiagnosticCollector diagnostics(context);
   PassManager passes(&context);
   if (failed(applyPassManagerCLOptions(passes)) ||
       failed(config.setupPassPipeline(passes)) || failed(passes.run(*module)))
-    return Error(Code::R001, flags.input.getValue(), ": see above");
+    return diagnostics.error(Code::R001, name);
   setCrashStep("the interpreter");
   InterpretOptions options{flags.entry, flags.inputs, flags.outputs,
                            flags.weights, flags.precision};
   if (failed(interpretFile(*module, options)))
-    return Error(Code::R001, flags.input.getValue(), ": see above");
+    return diagnostics.error(Code::R001, name);
   return absl::OkStatus();
 }
 
@@ -126,6 +124,12 @@ static absl::Status run(int argc, char **argv) {
     line.consume_front(StringRef(argv[0]).str() + ": ");
     return Error(Code::U101, line.str());
   }
+
+  // One thread: the crash handler has a stack of its own there, and messages
+  // keep their order.
+  cl::Option *threads = cl::getRegisteredOptions()["mlir-disable-threading"];
+  if (threads->getNumOccurrences() == 0)
+    threads->addOccurrence(0, "mlir-disable-threading", "true");
 
   MlirOptMainConfig asked = MlirOptMainConfig::createFromCLOptions();
   if (asked.shouldShowDialects() || asked.shouldListPasses()) {

@@ -12,10 +12,14 @@ using ::moe::Code;
 using ::moe::Error;
 
 std::string mlir::moe::shownPlace(Location location) {
-  if (auto file = location->findInstanceOf<FileLineColRange>())
-    return ::moe::ShownPath(file.getFilename().str()) + ":" +
-           std::to_string(file.getStartLine());
-  return {};
+  auto file = location->findInstanceOf<FileLineColRange>();
+  if (!file)
+    return {};
+  std::string place = ::moe::ShownPath(file.getFilename().str());
+  // The module as a whole is on line 0.
+  if (file.getStartLine() > 0)
+    place += ":" + std::to_string(file.getStartLine());
+  return place;
 }
 
 DiagnosticCollector::DiagnosticCollector(

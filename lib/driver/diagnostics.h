@@ -35,7 +35,7 @@ private:
   ScopedDiagnosticHandler handler;
 };
 
-/// "file:line" of |location|, or nothing if it is unknown.
+/// "file:line" of |location|, the file alone for a whole module, or nothing.
 std::string shownPlace(Location location);
 
 /// Makes |passes| tell what they do to crash.h and remembers which one failed.
