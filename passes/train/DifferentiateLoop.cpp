@@ -210,24 +210,35 @@ private:
     return success();
   }
 
-  /// Lets the forward loop keep what the backward loop slices.
+  /// Lets the forward loop keep what the backward loop slices, unless it does
+  /// so already.
   void keepForward() {
     Operation *end = forward.getTerminator();
-    unsigned first = end->getNumOperands();
-    end->insertOperands(first, kept);
+    unsigned first = loop.getInits().size();
+    SmallVector<Value> yielded(end->getOperands());
     SmallVector<Type> types(loop.getResultTypes());
-    for (Value value : kept)
+    SmallVector<unsigned> places;
+    for (Value value : kept) {
+      auto *place = llvm::find(llvm::drop_begin(yielded, first), value);
+      places.push_back(place - yielded.begin());
+      if (place != yielded.end())
+        continue;
+      yielded.push_back(value);
       types.push_back(
           nn::LayersOp::stackedType(loop.getNumLayers(), value.getType()));
+    }
+    end->setOperands(yielded);
     OpBuilder at(loop);
     auto wider = nn::LayersOp::create(
         at, loc, types, loop.getLowerAttr(), loop.getUpperAttr(),
         loop.getReverseAttr(), loop.getInits(), loop.getSlices());
     wider.getBody().takeBody(loop.getBody());
-    loop.replaceAllUsesWith(wider.getResults().take_front(first));
+    loop.replaceAllUsesWith(
+        wider.getResults().take_front(loop.getNumResults()));
     loop.erase();
     loop = wider;
-    llvm::append_range(slices, wider.getResults().drop_front(first));
+    for (unsigned place : places)
+      slices.push_back(wider.getResult(place));
   }
 
   nn::LayersOp loop;

@@ -1,4 +1,5 @@
 // RUN: moe-opt %s --moe-differentiate="entry=f of=0" --canonicalize --cse | FileCheck %s
+// RUN: moe-opt %s --moe-differentiate="entry=g of=0" --canonicalize --cse | FileCheck %s --check-prefix=KEPT
 
 // The size of a gradient does not depend on the number of layers.
 nn.param @norm : tensor<3xf32> layers [0, 9] from [#nn.source<"{i}.norm", [3]>]
@@ -51,4 +52,17 @@ func.func @f(%x: tensor<?x3xf32>) -> tensor<?x3xf32> {
     nn.yield %r : tensor<?x3xf32>
   }
   return %y : tensor<?x3xf32>
+}
+
+// What is stacked already is not kept twice.
+// KEPT-LABEL: func.func @g_grad(
+// KEPT: %[[Y:.*]]:2 = nn.layers 0 to 4
+// KEPT: nn.layers 0 to 4 reverse(%{{.*}}) slices(%[[Y]]#1 : tensor<4x3xf32>)
+func.func @g(%x: tensor<3xf32>) -> (tensor<3xf32>, tensor<4x3xf32>) {
+  %y:2 = nn.layers 0 to 4 (%x) : (tensor<3xf32>) -> (tensor<3xf32>, tensor<4x3xf32>) {
+  ^bb0(%i: index, %h: tensor<3xf32>):
+    %e = math.exp %h : tensor<3xf32>
+    nn.yield %e, %e : tensor<3xf32>, tensor<3xf32>
+  }
+  return %y#0, %y#1 : tensor<3xf32>, tensor<4x3xf32>
 }
