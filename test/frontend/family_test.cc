@@ -14,7 +14,6 @@ namespace mlir::moe {
 namespace {
 
 using ::moe::DType;
-using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -101,8 +100,7 @@ TEST(Mixtral, DefaultsOfAbsentKeys) {
   const std::string text = TextOf(folder);
   EXPECT_THAT(text, HasSubstr("@attn_norm, 1.000000e-05"));
   // 1e6 to the power of -2/16.
-  EXPECT_THAT(text,
-              ContainsRegex("inv_freq\\(\\[1[.e+0]*, (0.177827|1.77827)"));
+  EXPECT_THAT(text, HasSubstr("inv_freq([1.00000000e+00, 1.77827939e-01, "));
 }
 
 TEST(Activations, FollowTheMatrices) {
