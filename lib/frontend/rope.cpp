@@ -194,8 +194,15 @@ absl::StatusOr<RopeTable> Reader::read(const std::string &type) {
     if (allDim != 0)
       out.softmaxMscale = yarnMscale(factor, allDim);
   }
-  for (double f : inv)
+  bool finite = std::isfinite(out.scale) && std::isfinite(out.softmaxMscale);
+  for (double f : inv) {
     out.invFreq.push_back(static_cast<float>(f));
+    finite = finite && std::isfinite(out.invFreq.back());
+  }
+  if (!finite)
+    return Error(
+        Code::C105, fields.where(),
+        ": these values give frequencies or scales that are not finite.");
   return std::move(out);
 }
 

@@ -248,6 +248,11 @@ std::vector<BadFolder> BadConfigs() {
        5,
        "[MOE-C109]: config.json: rope_parameters: key 'partial_rotary_factor' "
        "with value 0.5 is not supported for mixtral; supported: 1."},
+      {"rope frequencies overflow", "mixtral-1",
+       Set("rope_parameters", R"({"rope_type": "linear", "factor": 1e-300})"),
+       3,
+       "[MOE-C105]: config.json: rope_parameters: these values give "
+       "frequencies or scales that are not finite."},
       {"latent rank missing", "deepseek_v2-1", Drop("kv_lora_rank"), 3,
        "[MOE-C103]: config.json: key 'kv_lora_rank' is missing."},
       {"rope dims odd", "deepseek_v2-1", Set("qk_rope_head_dim", R"(7)"), 3,
@@ -288,6 +293,10 @@ std::vector<BadFolder> BadConfigs() {
        Set("routed_scaling_factor", R"("2")"), 3,
        "[MOE-C104]: config.json: key 'routed_scaling_factor': expected a "
        "number, found text '2'."},
+      {"scaling factor too large", "deepseek_v2-1",
+       Set("routed_scaling_factor", R"(1e300)"), 3,
+       "[MOE-C105]: config.json: key 'routed_scaling_factor': 1e+300 is too "
+       "large for f32."},
       {"shared experts negative", "deepseek_v2-1",
        Set("n_shared_experts", R"(-1)"), 3,
        "[MOE-C105]: config.json: key 'n_shared_experts': -1 is not between 0 "

@@ -97,9 +97,10 @@ static absl::StatusOr<RouterConfig> readRouter(::moe::JsonFields &f,
                  " is not supported for deepseek_v2; supported: greedy, "
                  "group_limited_greedy.");
   ASSIGN_OR_RETURN(out.scale, f.NumberOr("routed_scaling_factor", 1));
-  if (!std::isfinite(out.scale))
+  if (!std::isfinite(static_cast<float>(out.scale)))
     return Error(Code::C105, f.where(),
-                 ": key 'routed_scaling_factor' is not finite.");
+                 ": key 'routed_scaling_factor': ", out.scale,
+                 " is too large for f32.");
   out.grouped = method != "greedy";
   if (!out.grouped)
     return out;
