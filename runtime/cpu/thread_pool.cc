@@ -2,6 +2,7 @@
 #include "runtime/cpu/thread_pool.h"
 
 #include <immintrin.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <system_error>
@@ -11,16 +12,21 @@
 namespace moe {
 namespace {
 
-// About 40 us: longer than the gap between two loops of a step, shorter than
-// anybody would miss.
+// Some microseconds of plain polling; after that every poll lets another thread
+// of this processor go first. In all longer than the gap between two loops of a
+// step.
 constexpr int kSpins = 1000;
+constexpr int kSpinsBeforeYield = 100;
 
 // Returns the first value of |word| that differs from |old|.
 uint32_t AwaitChange(const std::atomic<uint32_t>& word, uint32_t old) {
   for (int i = 0; i < kSpins; ++i) {
     const uint32_t value = word.load(std::memory_order_acquire);
     if (value != old) return value;
-    _mm_pause();
+    if (i < kSpinsBeforeYield)
+      _mm_pause();
+    else
+      sched_yield();
   }
   word.wait(old, std::memory_order_acquire);
   return word.load(std::memory_order_acquire);
