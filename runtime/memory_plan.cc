@@ -8,8 +8,8 @@
 namespace moe {
 namespace {
 
-// Code, tables and heap of the process itself.
-constexpr int64_t kProcessBytes = int64_t{4} << 20;
+// Heap and tables of the process itself.
+constexpr int64_t kProcessBytes = int64_t{1} << 19;
 
 absl::Status Add(int64_t bytes, int64_t& sum) {
   if (!__builtin_add_overflow(sum, bytes, &sum)) return absl::OkStatus();

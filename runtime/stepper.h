@@ -50,11 +50,13 @@ class Stepper {
   // Ends the sequence and frees its pages.
   void Leave(int32_t slot);
 
-  // Appends each chunk to its sequence. Slots must be different ones that
-  // joined. R201 for an empty chunk, R202 for an id outside the vocabulary,
-  // R203 beyond the cache, the model's positions, or max_tokens in all, R103
-  // without a free page: then no sequence has changed. R104 if the code fails:
-  // then the sequences of the step must leave.
+  // Appends each chunk to its sequence: by the entry "decode" if every chunk has
+  // one token, else by "prefill". Within one entry the logits of a sequence do
+  // not depend on the others. U103 unless the slots are different ones that
+  // joined, R201 for an empty chunk, R202 for an id outside the vocabulary, R203
+  // beyond the cache, the model's positions, or max_tokens in all, R103 without
+  // a free page: then no sequence has changed. R104 if the code fails: then the
+  // sequences of the step must leave.
   absl::Status Step(std::span<const Chunk> chunks);
 
   // After the last token of chunk |i| of the last step: vocab_size values;

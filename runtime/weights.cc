@@ -122,19 +122,30 @@ class Filler {
         static_cast<uint32_t>(&param - module_.manifest().params.data());
     const uint32_t op =
         RandomOp(static_cast<uint32_t>(unit.layer), RandomStream::kWeightInit);
-    const Philox philox(seed);
+    // A standard deviation of 0.02, as models are initialised.
+    const float centre = norm ? 1.0f : 0.0f;
+    const float reach = norm ? 0.1f : 0.0346410162f;
+    const auto each = [&](auto&& store) {
+      const Philox philox(seed);
+      PhiloxBlock block{};
+      for (int64_t i = first; i < first + count; ++i) {
+        if (i == first || i % 4 == 0)
+          block = philox({static_cast<uint32_t>(i / 4),
+                          static_cast<uint32_t>((i / 4) >> 32), op, ordinal});
+        const float word = UniformFloat(block[static_cast<size_t>(i % 4)]);
+        store(i - first, centre + reach * (2 * word - 1));
+      }
+    };
     const int64_t size = DTypeSize(param.dtype);
-    PhiloxBlock block{};
-    for (int64_t i = first; i < first + count; ++i, to += size) {
-      if (i == first || i % 4 == 0)
-        block = philox({static_cast<uint32_t>(i / 4),
-                        static_cast<uint32_t>((i / 4) >> 32), op, ordinal});
-      const float centred =
-          2 * UniformFloat(block[static_cast<size_t>(i % 4)]) - 1;
-      // A standard deviation of 0.02, as models are initialised.
-      StoreFloat(param.dtype,
-                 norm ? 1 + 0.1f * centred : 0.0346410162f * centred, to);
-    }
+    if (param.dtype == DType::kBF16)
+      each([&](int64_t i, float value) {
+        const uint16_t bits = BFloat16FromFloat(value);
+        std::memcpy(to + i * 2, &bits, 2);
+      });
+    else
+      each([&](int64_t i, float value) {
+        StoreFloat(param.dtype, value, to + i * size);
+      });
   }
 
   const Module& module_;
