@@ -253,6 +253,12 @@ TEST_F(Cli, HelpAndVersion) {
   }
 }
 
+// Commands and flags are an interface: a change here is one that users see.
+TEST_F(Cli, HelpJsonIsFrozen) {
+  const std::string golden = ReadAll(MOE_GOLDEN);
+  EXPECT_EQ(RunJson("--help-json").dump(1) + "\n", golden);
+}
+
 TEST_F(Cli, UsageErrors) {
   ExpectError("", 2, "U102");
   ExpectError("generat", 2, "U105", "Did you mean generate?");

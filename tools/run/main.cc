@@ -93,8 +93,7 @@ absl::Status UsageError(const CLI::App& root, const CLI::ParseError& error) {
     return Error(Code::U103, where, error.what());
   }
   const std::vector<std::string> extra = root.remaining();
-  if (extra.empty())
-    return Error(Code::U102, "give a command. See ", kTool, " --help");
+  if (extra.empty()) return Error(Code::U103, error.what());
   if (extra.front().starts_with("-"))
     return Error(Code::U101, "unknown flag ", Quoted(extra.front()),
                  Suggestion(extra.front(), FlagsOf(root)));
@@ -125,6 +124,9 @@ std::string VersionText() {
 absl::Status Dispatch(std::vector<std::string> arguments) {
   CLI::App app("Runs modules made by moe-compile.", kTool);
   app.set_version_flag("--version", VersionText());
+  bool help_json = false;
+  app.add_flag("--help-json", help_json,
+               "Print all commands and flags as JSON");
   app.formatter(MakeFormatter());
   app.footer(
       "Every command takes --help. --diagnostics=json makes errors JSON.\n"
@@ -140,7 +142,7 @@ absl::Status Dispatch(std::vector<std::string> arguments) {
     sub->formatter(app.get_formatter());
     actions[sub] = command.add(*sub);
   }
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
   // CLI11 takes the arguments in reverse.
   std::reverse(arguments.begin(), arguments.end());
   try {
@@ -153,6 +155,9 @@ absl::Status Dispatch(std::vector<std::string> arguments) {
   } catch (const CLI::ParseError& error) {
     return UsageError(app, error);
   }
+  if (help_json) return PrintJson(HelpJson(app));
+  if (app.get_subcommands().empty())
+    return Error(Code::U102, "give a command. See ", kTool, " --help");
   return actions[app.get_subcommands().front()]();
 }
 
