@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# Installs the runtime of BUILD under WORK, builds the consumer against it, runs
+# it on what TOY writes, and checks what the archive weighs and the program needs.
+file(REMOVE_RECURSE "${WORK}")
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE text ERROR_VARIABLE text)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${ARGN}: ${result}\n${text}")
+  endif()
+  set(text "${text}" PARENT_SCOPE)
+endfunction()
+run("${CMAKE_COMMAND}" --install "${BUILD}" --prefix "${WORK}/prefix" --component runtime)
+run("${CMAKE_COMMAND}" -S "${CMAKE_CURRENT_LIST_DIR}" -B "${WORK}/build" -G "${GENERATOR}"
+    "-DCMAKE_PREFIX_PATH=${WORK}/prefix" "-DCMAKE_CXX_COMPILER=${CXX}")
+run("${CMAKE_COMMAND}" --build "${WORK}/build")
+run("${TOY}" "${WORK}/toy")
+run("${WORK}/build/consumer" "${WORK}/toy/toy.moe" "${WORK}/toy/weights")
+message("${text}")
+
+file(SIZE "${WORK}/prefix/lib/libmoe_runtime.a" bytes)
+if(bytes GREATER 5242880)
+  message(FATAL_ERROR "libmoe_runtime.a has ${bytes} bytes, more than 5 MiB")
+endif()
+run(readelf -dW "${WORK}/build/consumer")
+string(REGEX MATCHALL "NEEDED[^\n]*" needed "${text}")
+foreach(line IN LISTS needed)
+  if(NOT line MATCHES "(libc|libm|libstdc\\+\\+|libgcc_s|ld-linux-x86-64)\\.so")
+    message(FATAL_ERROR "the program needs more than libc and libstdc++: ${line}")
+  endif()
+endforeach()
+message("libmoe_runtime.a has ${bytes} bytes")
