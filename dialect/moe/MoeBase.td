@@ -40,6 +40,8 @@ def Moe_PlanType : TypeDef<Moe_Dialect, "Plan"> {
   let genVerifyDecl = 1;
 }
 
-def Moe_GroupScoreAttr : EnumAttr<Moe_Dialect, Moe_GroupScores, "group_score">;
+def Moe_GroupScoreAttr : EnumAttr<Moe_Dialect, Moe_GroupScores, "group_score"> {
+  let assemblyFormat = "`` $value";
+}
 
 #endif

@@ -35,6 +35,10 @@ void MoeDialect::initialize() {
 #define GET_OP_LIST
 #include "dialect/moe/MoeFusedOps.cpp.inc"
       >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialect/moe/MoeExchangeOps.cpp.inc"
+      >();
 }
 
 LogicalResult PlanType::verify(function_ref<InFlightDiagnostic()> emitError,

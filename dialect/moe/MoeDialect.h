@@ -17,5 +17,7 @@
 #include "dialect/moe/MoeGradOps.h.inc"
 #define GET_OP_CLASSES
 #include "dialect/moe/MoeFusedOps.h.inc"
+#define GET_OP_CLASSES
+#include "dialect/moe/MoeExchangeOps.h.inc"
 
 #endif
