@@ -40,8 +40,6 @@ def Moe_PlanType : TypeDef<Moe_Dialect, "Plan"> {
   let genVerifyDecl = 1;
 }
 
-def Moe_GroupScoreAttr : EnumAttr<Moe_Dialect, Moe_GroupScores, "group_score"> {
-  let assemblyFormat = "`` $value";
-}
+def Moe_GroupScoreAttr : EnumAttr<Moe_Dialect, Moe_GroupScores, "group_score">;
 
 #endif

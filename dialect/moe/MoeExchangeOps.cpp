@@ -61,6 +61,15 @@ LogicalResult AllToAllVBackOp::inferReturnTypes(MLIRContext *,
     return emitOptionalError(
         loc, "moe.all_to_all_v_back expects from [P + 1] with P dividing ",
         plan.getExperts(), " experts, got ", from);
+  // all_to_all_v_back C3
+  auto local = cast<PlanType>(a.getLocal().getType());
+  auto expected = PlanType::get(
+      plan.getContext(), PlanLayout::TokenMajor,
+      plan.getExperts() / (from.getDimSize(0) - 1), /*k=*/1);
+  if (local != expected)
+    return emitOptionalError(
+        loc, "moe.all_to_all_v_back expects the local plan ", expected,
+        ", got ", local);
   types.push_back(
       RankedTensorType::get({ShapedType::kDynamic, y.getDimSize(1)},
                             y.getElementType()));

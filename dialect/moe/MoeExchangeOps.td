@@ -36,20 +36,23 @@ def Moe_AllToAllVOp : Moe_CoreOp<"all_to_all_v", [Moe_Channel]> {
 def Moe_AllToAllVBackOp : Moe_CoreOp<"all_to_all_v_back", [Moe_Channel]> {
   let summary = "returns rows to the ranks they came from";
   let description = [{
-    The way back of `moe.all_to_all_v` for one result row per arrived row:
-    `y` is in order of arrival with the `from` of that operation, `plan` the
-    plan of the sender; row r of the result belongs to row r of that plan.
+    The way back of `moe.all_to_all_v` for one result row per arrived row: row
+    r of `y` belongs to row r of `local`, which with `from` came from that
+    operation; `plan` is the plan of the sender, and row r of the result
+    belongs to row r of it.
 
     (C1) `y` is `[R', N]` with static N. (C2) `from` is `[P + 1]` with P
-    dividing the E of the plan.
+    dividing the E of the plan. (C3) `local` is token-major with E/P experts
+    and K = 1.
 
     ```mlir
-    %rows = moe.all_to_all_v_back %y, %from, %plan axis("ep") : tensor<?x128xf32>, tensor<3xi32>, !moe.plan<token_major, 8, 2>
+    %rows = moe.all_to_all_v_back %y, %local, %from, %plan axis("ep")
+        : tensor<?x128xf32>, !moe.plan<token_major, 4, 1>, tensor<3xi32>, !moe.plan<token_major, 8, 2>
     ```
   }];
-  let arguments = (ins Nn_Activation:$y, Nn_Ints:$from, Moe_PlanType:$plan, StrAttr:$axis);
+  let arguments = (ins Nn_Activation:$y, Moe_PlanType:$local, Nn_Ints:$from, Moe_PlanType:$plan, StrAttr:$axis);
   let results = (outs Nn_Activation:$rows);
-  let assemblyFormat = "$y `,` $from `,` $plan `axis` `(` $axis `)` attr-dict `:` type($y) `,` type($from) `,` type($plan)";
+  let assemblyFormat = "$y `,` $local `,` $from `,` $plan `axis` `(` $axis `)` attr-dict `:` type($y) `,` type($local) `,` type($from) `,` type($plan)";
 }
 
 #endif

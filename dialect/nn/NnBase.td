@@ -84,17 +84,11 @@ def Nn_StackType : TypeDef<Nn_Dialect, "Stack"> {
   let assemblyFormat = "`<` $layers `x` $valueType `>`";
 }
 
-def Nn_ActivationAttr : EnumAttr<Nn_Dialect, Nn_Activations, "act"> {
-  let assemblyFormat = "`` $value";
-}
+def Nn_ActivationAttr : EnumAttr<Nn_Dialect, Nn_Activations, "act">;
 
-def Nn_PairingAttr : EnumAttr<Nn_Dialect, Nn_Pairings, "pairing"> {
-  let assemblyFormat = "`` $value";
-}
+def Nn_PairingAttr : EnumAttr<Nn_Dialect, Nn_Pairings, "pairing">;
 
-def Nn_ReduceKindAttr : EnumAttr<Nn_Dialect, Nn_ReduceKinds, "reduce_kind"> {
-  let assemblyFormat = "`` $value";
-}
+def Nn_ReduceKindAttr : EnumAttr<Nn_Dialect, Nn_ReduceKinds, "reduce_kind">;
 
 def Nn_SourceAttr : AttrDef<Nn_Dialect, "Source"> {
   let mnemonic = "source";

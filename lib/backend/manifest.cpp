@@ -177,7 +177,7 @@ absl::StatusOr<Json> mlir::moe::makeManifest(ModuleOp module,
   if (facts.vocab > 0)
     manifest["model"] = describeModel(module, facts);
   manifest["dims"] = {"tokens",      "sequences",          "longest",
-                      "page_length", "pages_per_sequence", "pages"};
+                      "page_length", "pages_per_sequence", "pages", "rank_tokens"};
   manifest["entries"] = Json::array();
   for (auto function : module.getOps<func::FuncOp>()) {
     if (!function->hasAttr("nn.entry"))

@@ -5,6 +5,7 @@
 #include "passes/fuse/Passes.h"
 #include "passes/lower/cpu/Passes.h"
 #include "passes/lower/gpu/Passes.h"
+#include "passes/partition/Passes.h"
 
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
@@ -43,6 +44,10 @@ void moe::addToStep(OpPassManager &pm, const PipelineOptions &options) {
 
 void moe::addToLocal(OpPassManager &pm, const PipelineOptions &options) {
   addToStep(pm, options);
+  partition::PartitionExpertsOptions partition;
+  partition.mesh = options.mesh;
+  pm.addPass(partition::createPartitionExperts(partition));
+  pm.addPass(partition::createVerifyLocal());
 }
 
 void moe::addToFused(OpPassManager &pm, const PipelineOptions &options) {
@@ -114,8 +119,12 @@ struct Flags : PassPipelineOptions<Flags> {
   Option<std::string> chip{*this, "chip",
                            llvm::cl::desc("sm_80 or sm_90a, for --moe-to-nvvm"),
                            llvm::cl::init("sm_90a")};
+  Option<std::string> mesh{
+      *this, "mesh",
+      llvm::cl::desc("ranks along each axis, as dp=4,ep=4 (default: one)")};
   PipelineOptions get() const {
-    return {compute, {entries.begin(), entries.end()}, isa, functions, chip};
+    return {compute,   {entries.begin(), entries.end()}, isa,
+            functions, chip,                             mesh};
   }
 };
 } // namespace

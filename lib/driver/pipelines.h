@@ -15,6 +15,7 @@ struct PipelineOptions {
   std::string isa = "x86-64-v4";    // x86-64-v3 or x86-64-v4, for --moe-to-cpu
   bool functions = false;           // no model: the program has entries already
   std::string chip = "sm_90a";      // sm_80 or sm_90a, for --moe-to-nvvm
+  std::string mesh = {};            // "dp=4,ep=4"; empty: one device
 };
 
 void addToModel(OpPassManager &pm, const PipelineOptions &options);

@@ -8,6 +8,7 @@
 #include "passes/fuse/Passes.h"
 #include "passes/lower/cpu/Passes.h"
 #include "passes/lower/gpu/Passes.h"
+#include "passes/partition/Passes.h"
 #include "passes/train/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -33,6 +34,7 @@ void mlir::moe::registerEverything(DialectRegistry &registry) {
   fuse::registerMoePasses();
   cpu::registerMoePasses();
   device::registerMoePasses();
+  partition::registerMoePasses();
   train::registerMoePasses();
   registerPipelines();
   registerPrintPtx();

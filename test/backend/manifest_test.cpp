@@ -65,7 +65,7 @@ constexpr char kGolden[] =
     R"({"format":1,"abi":1,"producer":"moe-compile 0.1.0","name":"tiny","compute":"f32","source_hash":"00ff",
 "model":{"vocab_size":16,"layers":2,"max_positions":512,"experts":4,"top_k":2,"moe_layers":[1],"eos_token_ids":[2,7],
 "kv":{"dtype":"bf16","width":12,"layers":2}},
-"dims":["tokens","sequences","longest","page_length","pages_per_sequence","pages"],
+"dims":["tokens","sequences","longest","page_length","pages_per_sequence","pages","rank_tokens"],
 "entries":[
 {"name":"score","buffers":[
 {"name":"ids","role":"input","dtype":"i32","shape":["tokens"]},

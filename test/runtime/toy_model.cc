@@ -159,7 +159,7 @@ Json ToyManifest() {
             {"kv", {{"dtype", "f32"}, {"width", kWidth}, {"layers", 1}}}}},
           {"dims",
            {"tokens", "sequences", "longest", "page_length",
-            "pages_per_sequence", "pages"}},
+            "pages_per_sequence", "pages", "rank_tokens"}},
           {"entries",
            Json::array({{{"name", "score"}, {"buffers", ScoreBuffers()}},
                         {{"name", "prefill"}, {"buffers", StepBuffers()}},

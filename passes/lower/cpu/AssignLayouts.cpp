@@ -2,7 +2,7 @@
 // Chooses how parameters lie in memory:
 //   nn.param @q : tensor<128x128xbf16> …   read by nn.linear of f32 rows
 // gets {nn.format = "bf16.n32", nn.index = 3}.
-#include "passes/lower/cpu/Passes.h"
+#include "passes/lower/cpu/Pack.h"
 
 namespace mlir::moe::cpu {
 #define GEN_PASS_DEF_ASSIGNLAYOUTS
@@ -11,6 +11,7 @@ namespace mlir::moe::cpu {
 
 using namespace mlir;
 using namespace mlir::moe;
+using namespace mlir::moe::cpu;
 
 /// The rows that meet |weight| in a product, or null where |use| is no product.
 static Value productRows(OpOperand &use) {
@@ -25,12 +26,6 @@ static Value productRows(OpOperand &use) {
       product && use.getOperandNumber() == 2)
     return product.getX();
   return {};
-}
-
-static StringRef packedFormat(Value rows, RankedTensorType weight) {
-  if (cast<RankedTensorType>(rows.getType()).getElementType().isBF16())
-    return "bf16.amx";
-  return weight.getElementType().isBF16() ? "bf16.n32" : "f32.n32";
 }
 
 namespace {

@@ -11,11 +11,12 @@ static bool isTensor(Value value) {
 static Extent larger(Extent a, Extent b) {
   return {std::max(a.perToken, b.perToken),
           std::max(a.perSequence, b.perSequence),
-          std::max(a.constant, b.constant)};
+          std::max(a.constant, b.constant),
+          std::max(a.perRankToken, b.perRankToken)};
 }
 /// Size at a usual call, to choose between slots.
 static int64_t usual(Extent e) {
-  return e.perToken * 512 + e.perSequence * 4 + e.constant;
+  return (e.perToken + e.perRankToken) * 512 + e.perSequence * 4 + e.constant;
 }
 
 int64_t BufferPlan::width(Type type) {
@@ -30,6 +31,16 @@ static bool needsNoPlace(Operation &op) {
   return isa<nn::ParamGetOp, arith::ConstantOp>(op);
 }
 
+/// Every rank may send a row for each choice of a token that can fall on the
+/// experts here.
+static RowsInfo arrivedRows(AllToAllVOp op) {
+  PlanType plan = op.getPlan().getType(), local = op.getLocal().getType();
+  int64_t choices = std::min(plan.getK(), local.getExperts());
+  return {RowsInfo::Arrived,
+          {0, 0, 0, int64_t(op.getRanks()) * choices},
+          op.getFrom()};
+}
+
 FailureOr<RowsInfo> BufferPlan::inferRows(Value result, Operation &op) {
   auto type = cast<RankedTensorType>(result.getType());
   if (!type.getRank() || !type.isDynamicDim(0))
@@ -39,16 +50,20 @@ FailureOr<RowsInfo> BufferPlan::inferRows(Value result, Operation &op) {
     return RowsInfo{RowsInfo::Sequences, {0, 1, 0}, {}};
   auto planRows = [&](Value plan) {
     int64_t k = cast<PlanType>(plan.getType()).getK();
-    return RowsInfo{RowsInfo::PlanRows, {k, 0, 0}, plan};
+    return RowsInfo{RowsInfo::PlanRows, planTokens(plan).bound.times(k), plan};
   };
+  if (auto exchange = dyn_cast<AllToAllVOp>(op))
+    return arrivedRows(exchange);
+  if (auto back = dyn_cast<AllToAllVBackOp>(op))
+    return planRows(back.getPlan());
   if (auto dispatch = dyn_cast<DispatchOp>(op))
     return planRows(dispatch.getPlan());
   if (auto product = dyn_cast<GroupedMatmulOp>(op))
     return planRows(product.getPlan());
   if (auto broadcast = dyn_cast<GroupedBroadcastOp>(op))
     return planRows(broadcast.getPlan());
-  if (isa<PlanIndicesOp>(op))
-    return RowsInfo{RowsInfo::Tokens, {1, 0, 0}, {}};
+  if (auto indices = dyn_cast<PlanIndicesOp>(op))
+    return planTokens(indices.getPlan());
   if (auto combine = dyn_cast<CombineOp>(op))
     return rows(combine.getW());
   if (auto broadcast = dyn_cast<nn::BroadcastOp>(op);
@@ -94,7 +109,11 @@ LogicalResult BufferPlan::place(Operation &op) {
     return success();
   for (Value result : op.getResults()) {
     if (auto plan = dyn_cast<PlanType>(result.getType())) {
-      Extent slots = Extent{4, 0, 0}.times(plan.getK());
+      auto exchange = dyn_cast<AllToAllVOp>(op);
+      tokensOfPlan[result] =
+          exchange ? arrivedRows(exchange)
+                   : RowsInfo{RowsInfo::Tokens, {1, 0, 0}, {}};
+      Extent slots = planTokens(result).bound.times(4 * plan.getK());
       for (int part = 0; part < 3; ++part)
         bind(result, newStorage(slots, order[&op]), part);
       bind(result, newStorage({0, 0, 4 * (plan.getExperts() + 1)}, order[&op]),

@@ -20,10 +20,11 @@ struct RowsInfo {
     Sequences,
     SequencesPlusOne,
     PlanRows,
+    Arrived,
     Unknown
   } kind = Static;
   Extent bound;
-  Value plan; // PlanRows
+  Value plan; // PlanRows: the plan; Arrived: `from`, whose last element counts
 };
 
 /// A place in memory that one or more values share.
@@ -42,6 +43,10 @@ public:
   /// Rows of a tensor of the entry.
   const RowsInfo &rows(Value tensor) const {
     return rowsOf.find(tensor)->second;
+  }
+  /// The tokens that a plan is about.
+  const RowsInfo &planTokens(Value plan) const {
+    return tokensOfPlan.find(plan)->second;
   }
   /// Elements of one row.
   static int64_t width(Type tensor);
@@ -76,7 +81,7 @@ private:
   func::FuncOp entry;
   DenseMap<Operation *, int64_t> order, endOrder; // endOrder: of loops
   int64_t next = 0;
-  DenseMap<Value, RowsInfo> rowsOf;
+  DenseMap<Value, RowsInfo> rowsOf, tokensOfPlan;
   std::vector<Storage> storages;
   DenseMap<std::pair<Value, int>, int> ids;
   DenseMap<Operation *, int> scratchIds;

@@ -367,6 +367,7 @@ const llvm::StringMap<KernelEntry> &moe::cpu::kernels() {
     addRopeKernels(map);
     addAttentionKernels(map);
     addRoutingKernels(map);
+    addExchangeKernels(map);
     return map;
   }();
   return table;

@@ -32,11 +32,11 @@ struct Isa {
 };
 
 /// A number of rows that is known before a step as a bound over the tokens
-/// and sequences of the call.
+/// and sequences of the call and the most tokens of any rank.
 struct Extent {
-  int64_t perToken = 0, perSequence = 0, constant = 0;
+  int64_t perToken = 0, perSequence = 0, constant = 0, perRankToken = 0;
   Extent times(int64_t n) const {
-    return {perToken * n, perSequence * n, constant * n};
+    return {perToken * n, perSequence * n, constant * n, perRankToken * n};
   }
   bool operator==(const Extent &) const = default;
 };
@@ -214,7 +214,8 @@ public:
 
   // Of the call: pointers and dims of the ABI.
   Value rt, arena, params;
-  Value tokens, sequences, longest, pageLength, pagesPerSequence, pages; // i64
+  Value tokens, sequences, longest, pageLength, pagesPerSequence, pages,
+      rankTokens; // i64
   /// Sequence of each token, i32 [T]; made at the start of an entry that attends.
   Buffer sequenceOf;
 
@@ -263,6 +264,7 @@ void addAttentionKernels(llvm::StringMap<KernelEntry> &);
 void addRoutingKernels(
     llvm::StringMap<KernelEntry>
         &); // group_mask, select, pick, scatter_pick, make_plan, plan_indices, counts, combine
+void addExchangeKernels(llvm::StringMap<KernelEntry> &);
 /// An elementwise operation of arith or math on tensors (Elementwise.cpp).
 LogicalResult emitElementwise(EntryContext &, Operation *);
 

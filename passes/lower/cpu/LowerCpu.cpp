@@ -51,9 +51,15 @@ public:
   }
 
 private:
+  /// What bounds of buffers depend on.
+  struct Sizes {
+    Value tokens, sequences, rankTokens;
+  };
+
   void loadDims(Value dims) {
-    Value *fields[] = {&c.tokens,     &c.sequences,        &c.longest,
-                       &c.pageLength, &c.pagesPerSequence, &c.pages};
+    Value *fields[] = {&c.tokens,           &c.sequences, &c.longest,
+                       &c.pageLength,       &c.pagesPerSequence,
+                       &c.pages,            &c.rankTokens};
     for (auto [i, field] : llvm::enumerate(fields))
       *field = LLVM::LoadOp::create(b, e.loc, e.i64Type(),
                                     e.offsetBytes(dims, e.i64(8 * i)), 8);
@@ -85,21 +91,24 @@ private:
       outputs.push_back(bufferPtr(index++));
   }
 
-  /// extent(T, B) in i64.
-  Value evaluate(const Extent &extent, Value tokens, Value sequences) {
+  /// extent(dims) in i64.
+  Value evaluate(const Extent &extent, const Sizes &sizes) {
     Value value = e.i64(extent.constant);
-    if (extent.perToken)
-      value = e.add(value, e.mul(tokens, e.i64(extent.perToken)));
-    if (extent.perSequence)
-      value = e.add(value, e.mul(sequences, e.i64(extent.perSequence)));
+    auto term = [&](int64_t factor, Value size) {
+      if (factor)
+        value = e.add(value, e.mul(size, e.i64(factor)));
+    };
+    term(extent.perToken, sizes.tokens);
+    term(extent.perSequence, sizes.sequences);
+    term(extent.perRankToken, sizes.rankTokens);
     return value;
   }
 
   /// Offsets of all slots, then the size of the arena; each a multiple of 64.
-  SmallVector<Value> slotOffsets(Value tokens, Value sequences) {
+  SmallVector<Value> slotOffsets(const Sizes &sizes) {
     SmallVector<Value> offsets{e.i64(0)};
     for (const Extent &bytes : plan.slots()) {
-      Value size = e.add(evaluate(bytes, tokens, sequences), e.i64(63));
+      Value size = e.add(evaluate(bytes, sizes), e.i64(63));
       size = arith::AndIOp::create(b, e.loc, size, e.i64(~int64_t(63)));
       offsets.push_back(e.add(offsets.back(), size));
     }
@@ -107,7 +116,7 @@ private:
   }
 
   void bindSlots() {
-    for (Value offset : slotOffsets(c.tokens, c.sequences))
+    for (Value offset : slotOffsets({c.tokens, c.sequences, c.rankTokens}))
       slots.push_back(e.offsetBytes(c.arena, offset));
   }
 
@@ -129,6 +138,12 @@ private:
       const PlanBuffers &p = c.plan(rows.plan);
       return e.toI64(
           e.loadScalar(e.address(p.offsets, e.i64(p.experts)), b.getI32Type()));
+    }
+    case RowsInfo::Arrived: {
+      auto from = cast<RankedTensorType>(rows.plan.getType());
+      Value end = e.offsetBytes(baseOf(plan.storage(rows.plan)),
+                                e.i64(4 * (from.getDimSize(0) - 1)));
+      return e.toI64(e.loadScalar(end, b.getI32Type()));
     }
     case RowsInfo::Unknown:
       return e.i64(0);
@@ -230,12 +245,13 @@ private:
     }
     PlanBuffers p;
     Buffer *parts[] = {&p.idx, &p.slot2row, &p.row2slot, &p.offsets};
-    Value slotsOfPlan = e.mul(c.tokens, e.i64(type.getK()));
+    const RowsInfo &tokens = plan.planTokens(result);
+    Value slotsOfPlan = e.mul(rowCount(tokens), e.i64(type.getK()));
     for (int part = 0; part < 4; ++part) {
       *parts[part] = {baseOf(plan.storage(result, part)),
                       b.getI32Type(),
                       slotsOfPlan,
-                      {type.getK(), 0, 0},
+                      tokens.bound.times(type.getK()),
                       1};
       if (part == 3)
         *parts[part] = {baseOf(plan.storage(result, part)),
@@ -360,8 +376,8 @@ private:
           b, e.loc, e.i64Type(),
           e.offsetBytes(block->getArgument(0), e.i64(8 * i)), 8);
     };
-    LLVM::ReturnOp::create(b, e.loc,
-                           ValueRange{slotOffsets(dim(0), dim(1)).back()});
+    LLVM::ReturnOp::create(
+        b, e.loc, ValueRange{slotOffsets({dim(0), dim(1), dim(6)}).back()});
   }
 
   func::FuncOp entry;

@@ -3,7 +3,7 @@
 // moe.grouped_matmul. A panel of 32 columns is the unit of work; its rows run
 // in register blocks over all of k, so that an output is one chain of fused
 // multiply-adds whatever the rows, threads or instruction set.
-#include "passes/lower/cpu/Emitter.h"
+#include "passes/lower/cpu/Pack.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -189,7 +189,10 @@ LogicalResult emitLinear(EntryContext &c, Operation *op) {
   Emitter &e = c.e;
   const Buffer &x = c.buffer(linear.getX()), &y = c.result(op);
   const Buffer *bias = linear.getBias() ? &c.buffer(linear.getBias()) : nullptr;
-  PackedWeight w = c.weight(linear.getW());
+  auto packed = packedWeight(c, op, linear.getX(), linear.getW());
+  if (failed(packed))
+    return failure();
+  const PackedWeight &w = *packed;
   // A vector is one row to the emitter: its elements are rows of width 1.
   Buffer flat;
   if (bias) {
@@ -209,7 +212,10 @@ LogicalResult emitHeadLinear(EntryContext &c, Operation *op) {
   auto linear = cast<nn::HeadLinearOp>(op);
   Emitter &e = c.e;
   const Buffer &x = c.buffer(linear.getX()), &y = c.result(op);
-  PackedWeight w = c.weight(linear.getW());
+  auto packed = packedWeight(c, op, linear.getX(), linear.getW());
+  if (failed(packed))
+    return failure();
+  const PackedWeight &w = *packed;
   emitGroups(e, w, [&](Value head, function_ref<void(const Product &)> run) {
     auto xRow = [&](Value row) {
       return e.address(x, row, e.mul(head, e.i64(w.k)));
@@ -229,7 +235,10 @@ LogicalResult emitGrouped(EntryContext &c, Operation *op) {
   const PlanBuffers &plan = c.plan(product.getPlan());
   const Buffer *bias =
       product.getBias() ? &c.buffer(product.getBias()) : nullptr;
-  PackedWeight w = c.weight(product.getW());
+  auto packed = packedWeight(c, op, product.getX(), product.getW());
+  if (failed(packed))
+    return failure();
+  const PackedWeight &w = *packed;
   Type i32 = e.b.getI32Type();
   emitGroups(e, w, [&](Value expert, function_ref<void(const Product &)> run) {
     Value first = e.toI64(e.loadScalar(e.address(plan.offsets, expert), i32));
@@ -248,10 +257,15 @@ LogicalResult emitGrouped(EntryContext &c, Operation *op) {
   });
   return success();
 }
+
+/// The rows of products come first, their weights at |weight|.
+template <unsigned weight> Extent packOf(Operation *op, const Extent &) {
+  return packScratch(op->getOperand(0), op->getOperand(weight));
+}
 } // namespace
 
 void moe::cpu::addMatmulKernels(llvm::StringMap<KernelEntry> &table) {
-  table[nn::LinearOp::getOperationName()] = {emitLinear};
-  table[nn::HeadLinearOp::getOperationName()] = {emitHeadLinear};
-  table[moe::GroupedMatmulOp::getOperationName()] = {emitGrouped};
+  table[nn::LinearOp::getOperationName()] = {emitLinear, packOf<1>};
+  table[nn::HeadLinearOp::getOperationName()] = {emitHeadLinear, packOf<1>};
+  table[moe::GroupedMatmulOp::getOperationName()] = {emitGrouped, packOf<2>};
 }

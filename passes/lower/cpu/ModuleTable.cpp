@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "passes/lower/cpu/ModuleTable.h"
+#include "passes/lower/cpu/Pack.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -11,34 +12,12 @@ static StringRef typeName(Type type) {
   return type.isBF16() ? "bf16" : type.isF16() ? "f16" : "f64";
 }
 
-/// Byte offset of element (n, k) of a packed group.
-static Value packedOffset(Emitter &e, StringRef format, Value n, Value k,
-                          Value columns) {
-  Value panel = e.udiv(n, e.i64(kPanel)), lane = e.urem(n, e.i64(kPanel));
-  if (format != "bf16.amx") {
-    int64_t bytes = format == "f32.n32" ? 4 : 2;
-    Value element =
-        e.add(e.mul(e.add(e.mul(panel, columns), k), e.i64(kPanel)), lane);
-    return e.mul(element, e.i64(bytes));
-  }
-  // [panel][block of 32 k][tile of 16 columns][pair of k][column][k & 1]
-  Value blocks = e.udiv(e.add(columns, e.i64(31)), e.i64(32));
-  Value block = e.add(e.mul(panel, blocks), e.udiv(k, e.i64(32)));
-  Value inBlock = e.urem(k, e.i64(32));
-  Value at = e.mul(block, e.i64(2048));
-  at = e.add(at, e.mul(e.udiv(lane, e.i64(16)), e.i64(1024)));
-  at = e.add(at, e.mul(e.udiv(inBlock, e.i64(2)), e.i64(64)));
-  at = e.add(at, e.mul(e.urem(lane, e.i64(16)), e.i64(4)));
-  return e.add(at, e.mul(e.urem(inBlock, e.i64(2)), e.i64(2)));
-}
-
 static void addPackEntry(ModuleOp module, Isa isa, StringRef name, Type source,
                          StringRef format) {
   OpBuilder b(module.getContext());
   b.setInsertionPointToEnd(module.getBody());
   Emitter e(b, module.getLoc(), isa);
-  Type ptr = e.ptrType(),
-       stored = format == "f32.n32" ? Type(b.getF32Type()) : b.getBF16Type();
+  Type ptr = e.ptrType();
   auto function = LLVM::LLVMFuncOp::create(
       b, e.loc, ("moe_entry_" + name).str(),
       LLVM::LLVMFunctionType::get(b.getI32Type(), {ptr, ptr, ptr, ptr}));
@@ -54,16 +33,8 @@ static void addPackEntry(ModuleOp module, Isa isa, StringRef name, Type source,
   Value rows = dim(0), columns = dim(1), first = dim(2), rowStride = dim(3),
         columnStride = dim(4);
   e.parallel(rows, 16, [&](Value n) {
-    Value row = e.offset(src, e.mul(n, rowStride), source);
-    e.loop(e.i64(0), columns, 1, [&](Value k) {
-      Value value =
-          e.loadScalar(e.offset(row, e.mul(k, columnStride), source), source);
-      if (source.isF64())
-        value = arith::TruncFOp::create(b, e.loc, b.getF32Type(), value);
-      e.storeScalar(e.offsetBytes(dst, packedOffset(e, format, e.add(first, n),
-                                                    k, columns)),
-                    stored, value);
-    });
+    packRow(e, {format, columns, dst}, e.add(first, n),
+            e.offset(src, e.mul(n, rowStride), source), source, columnStride);
   });
   LLVM::ReturnOp::create(b, e.loc, ValueRange{e.i32(0)});
 }

@@ -15,15 +15,13 @@ void storeInt(Emitter &e, const Buffer &x, Value at, Value value) {
   e.storeScalar(e.offset(x.base, at, x.element), x.element, value);
 }
 
+} // namespace
+
 /// Stable counting sort of the choices, in one thread. Cell e + 1 of the
 /// offsets counts expert e, then holds its next row, and so ends as its end.
-LogicalResult emitMakePlan(EntryContext &c, Operation *op) {
-  auto make = cast<MakePlanOp>(op);
-  Emitter &e = c.e;
-  const PlanBuffers &plan = c.plan(make.getPlan());
-  int64_t experts = make.getExperts();
-  const Buffer &idx = c.buffer(make.getIdx());
-  Value slots = asRows(c, make.getIdx(), 1).rows;
+void moe::cpu::emitPlan(Emitter &e, const PlanBuffers &plan, const Buffer &idx,
+                        Value slots) {
+  int64_t experts = plan.experts;
   Value one = e.i64(1), none = e.i32(experts);
   auto isValid = [&](Value expert) {
     return e.cmp(arith::CmpIPredicate::ult, expert, none);
@@ -60,6 +58,13 @@ LogicalResult emitMakePlan(EntryContext &c, Operation *op) {
         [&] { return SmallVector<Value>{e.i32(-1)}; })[0];
     storeInt(e, plan.slot2row, slot, row);
   });
+}
+
+namespace {
+LogicalResult emitMakePlan(EntryContext &c, Operation *op) {
+  auto make = cast<MakePlanOp>(op);
+  emitPlan(c.e, c.plan(make.getPlan()), c.buffer(make.getIdx()),
+           asRows(c, make.getIdx(), 1).rows);
   return success();
 }
 

@@ -28,7 +28,8 @@ enum moe_dim_v1 {
   MOE_DIM_PAGE_LENGTH = 3, /* tokens in one page of the cache */
   MOE_DIM_PAGES_PER_SEQUENCE = 4, /* row stride of the block table */
   MOE_DIM_PAGES = 5,              /* pages in the cache */
-  MOE_DIM_COUNT = 6
+  MOE_DIM_RANK_TOKENS = 6, /* the largest T of all ranks in this call; T itself where there is one rank */
+  MOE_DIM_COUNT = 7
 };
 
 typedef struct moe_rt_v1 moe_rt_v1;
@@ -36,15 +37,23 @@ typedef struct moe_rt_v1 moe_rt_v1;
 /* Work units [begin, end) of a parallel loop. */
 typedef void (*moe_range_fn_v1)(void* closure, int64_t begin, int64_t end);
 
-/* One collective among the ranks of a mesh axis. */
+enum moe_collective_kind_v1 {
+  /* Every rank sends send_counts[p] items to each rank p of the axis, itself included, and receives receive_counts[p]
+   * from it; both buffers hold the items of rank 0 first, then those of rank 1, and so on, without gaps. */
+  MOE_ALL_TO_ALL_V = 0
+};
+
+/* One collective among the ranks of a mesh axis. Every rank of the axis makes the same calls in the same order. */
 typedef struct moe_collective_v1 {
-  uint32_t size; /* sizeof(moe_collective_v1) of the caller */
-  uint32_t kind; /* which collective: numbered by the module's manifest */
-  uint32_t axis; /* mesh axis, as an index into the manifest's mesh */
-  uint32_t dtype;
+  uint32_t size;      /* sizeof(moe_collective_v1) of the caller */
+  uint32_t kind;      /* moe_collective_kind_v1 */
+  uint32_t axis;      /* as an index into the manifest's mesh */
+  uint32_t ranks;     /* of the axis: the length of the counts */
+  int64_t item_bytes; /* of one item */
   const void* send;
   void* receive;
-  int64_t count; /* elements */
+  const int64_t* send_counts;
+  const int64_t* receive_counts;
 } moe_collective_v1;
 
 /*
@@ -65,7 +74,9 @@ struct moe_rt_v1 {
                        int64_t n, int64_t grain);
   /* Starts device code. 0, or a nonzero code that the entry returns. */
   int32_t (*launch)(const moe_rt_v1* rt, const void* args);
-  /* Joins a collective. 0, or a nonzero code that the entry returns. */
+  /* Joins a collective; outside parallel loops only. 0, or after a failure a nonzero code: then |receive| holds zeros,
+   * further collectives of the call fail too, and the entry may run to its end on what it has, as the runtime reports
+   * the failure and the outputs are void. */
   int32_t (*collective)(const moe_rt_v1* rt, const moe_collective_v1* args);
   /* Marks a point of the trace: phase 0 begins region |id|, 1 ends it. */
   void (*trace)(const moe_rt_v1* rt, uint32_t id, uint32_t phase);
