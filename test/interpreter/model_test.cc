@@ -2,6 +2,9 @@
 //
 // Programs of the model phase against the same written out in core operations:
 // sugar means what its descriptions say, to the bit.
+#include <cstdio>
+
+#include "lib/reference/tolerances.h"
 #include "test/interpreter/program.h"
 
 namespace mlir::moe {
@@ -209,7 +212,41 @@ TEST(Model, TokensDoNotSeeOtherSequences) {
   EXPECT_EQ(std::vector<float>(all.begin() + 2 * 32, all.end()), one);
 }
 
-// f32 differs from f64 by rounding alone.
+// f32 differs from f64 by rounding alone, for the same parameters.
+TEST(Model, F32IsCloseToF64) {
+  Program p(ModelText("f32"));
+  double worst = 0;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    auto params = RandomParams<float>(p.module(), seed);
+    auto wide_params = RandomParams<double>(p.module(), seed);
+    auto got = p.Values<float>(
+        "model", {I({3}, {4, 1, 5}), I({3}, {0, 1, 2}), I({2}, {0, 3})},
+        &params);
+    auto want =
+        p.Values<double>("model",
+                         {I<double>({3}, {4, 1, 5}), I<double>({3}, {0, 1, 2}),
+                          I<double>({2}, {0, 3})},
+                         &wide_params);
+    auto c = ::moe::reference::CompareRelative(
+        got.data(), want.data(), want.size(), ::moe::reference::kLogitsF32);
+    EXPECT_TRUE(c.ok()) << "seed " << seed << ": " << c.Text();
+    EXPECT_GT(c.max_err, 0) << "seed " << seed;
+    worst = std::max(worst, c.max_err / c.largest);
+  }
+  std::printf("f32 against f64: largest error %.1e of the largest logit\n",
+              worst);
+}
+
+// Parameters of bf16 are the same numbers in both precisions.
+TEST(Model, RandomParametersAgreeBetweenPrecisions) {
+  for (Element element : {Element::BF16, Element::F16, Element::F32}) {
+    auto narrow = Random(9).Floats<float>({100}, element);
+    auto wide = Random(9).Floats<double>({100}, element);
+    for (int64_t i = 0; i < 100; ++i)
+      EXPECT_EQ(narrow.values()[i], wide.values()[i]);
+  }
+}
+
 constexpr char kBlocks[] = R"(
 func.func @latent(%x: tensor<?x16xAT>, %positions: tensor<?xi32>, %seqs: tensor<?xi32>) -> tensor<?x16xAT> {
   %rope = nn.rope_table %positions scale(1.5) inv_freq([1.0, 0.25]) : tensor<?xi32>

@@ -13,7 +13,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <random>
 #include <string>
 #include <utility>
@@ -107,11 +106,9 @@ class Random {
     std::vector<T> values(size);
     for (T& v : values) {
       float drawn = static_cast<double>(engine_() >> 11) * 0x1p-52 - 1;
-      // Values of bf16 are the same in both precisions.
-      if (element == Element::BF16)
-        drawn =
-            std::bit_cast<float>(std::bit_cast<uint32_t>(drawn) & 0xffff0000u);
-      v = drawn;
+      // Rounded here, so that both precisions have the same values: a tensor
+      // of double keeps what it is given.
+      v = roundTo(element, drawn);
     }
     return Tensor<T>::floats(element, shape, std::move(values));
   }
