@@ -4,11 +4,13 @@
 // interpreter. Exit codes: 0 done, 1 a pass failed, 2 usage, 3 the input cannot
 // be parsed, 70 a bug of ours (a reproducer was written).
 #include "lib/core/errors.h"
+#include "lib/core/mapped_file.h"
 #include "lib/core/status_macros.h"
 #include "lib/driver/crash.h"
 #include "lib/driver/diagnostics.h"
 #include "lib/driver/input.h"
 #include "lib/driver/nesting.h"
+#include "lib/driver/output.h"
 #include "lib/driver/register.h"
 #include "lib/interpreter/interpret.h"
 
@@ -20,8 +22,8 @@
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -55,26 +57,59 @@ struct ToolFlags {
       cl::values(clEnumValN(InterpretPrecision::F32, "f32", "as compiled"),
                  clEnumValN(InterpretPrecision::F64, "f64", "in double")),
       cl::init(InterpretPrecision::F32), cl::cat(category)};
+  cl::opt<unsigned> ranks{
+      "ranks", cl::value_desc("N"), cl::init(1), cl::cat(category),
+      cl::desc("Ranks that interpret a partitioned program together; {rank} in "
+               "--inputs and --outputs stands for each")};
 };
 } // namespace
 
+/// Larger text is no program that anyone wrote or that this compiler prints.
+static constexpr uint64_t maxTextBytes = uint64_t{1} << 30;
+
 /// A failure of which MLIR has told all that there is to tell.
 static int reported = 0;
+
+/// Whether a program and a pipeline are all that decides what happens.
+static bool isPlain(const MlirOptMainConfig &config, const ToolFlags &flags) {
+  return flags.entry.empty() && config.inputSplitMarker().empty() &&
+         config.getIrdlFile().empty() && config.shouldVerifyOnParsing() &&
+         config.shouldVerifyPasses() && !config.shouldUseExplicitModule() &&
+         !config.shouldAllowUnregisteredDialects();
+}
+
+/// The command line without the files that it reads and writes.
+static std::string sameFlags(int argc, char **argv, StringRef input) {
+  std::string command = "moe-opt";
+  for (int i = 1; i < argc; ++i) {
+    StringRef argument = argv[i], name = argument.ltrim('-');
+    if (argument == input)
+      continue;
+    if (argument != name && name == "o")
+      ++i;
+    else if (argument == name || !name.starts_with("o="))
+      command += " " + (argument.find_first_of(" ()<>|&;*?$\"\\") ==
+                                StringRef::npos
+                            ? argument.str()
+                            : "'" + argument.str() + "'");
+  }
+  return command;
+}
 
 /// The configuration of the command line, which also tells when parsing is over
 /// and names each pass to the crash handler.
 static MlirOptMainConfig trackedConfig(const MlirOptMainConfig &asked,
                                        std::optional<PassTracker> &tracker,
-                                       StringRef text) {
+                                       StringRef text, bool plain) {
   MlirOptMainConfig config = asked;
-  config.setPassPipelineSetupFn([asked, text, &tracker](PassManager &passes) {
+  config.setPassPipelineSetupFn([=, &tracker](PassManager &passes) {
     setCrashStep("the pipeline");
     if (failed(asked.setupPassPipeline(passes)))
       return failure();
     std::string pipeline;
     llvm::raw_string_ostream stream(pipeline);
     passes.printAsTextualPipeline(stream);
-    if (passes.size() && !asked.shouldRunReproducer())
+    if (passes.size() && plain && !asked.shouldRunReproducer())
       setReproducer(text.str() + reproducerTrailer(pipeline),
                     "moe-opt --run-reproducer");
     tracker.emplace(passes);
@@ -87,22 +122,56 @@ static MlirOptMainConfig trackedConfig(const MlirOptMainConfig &asked,
 /// as an opt tool does, this tells errors in one line.
 static absl::Status interpret(StringRef text, const ToolFlags &flags,
                               const MlirOptMainConfig &config,
-                              DialectRegistry &registry) {
+                              StringRef again, DialectRegistry &registry) {
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.printOpOnDiagnostic(false);
   StringRef name = flags.input.getValue();
   ASSIGN_OR_RETURN(auto module, parseProgram(context, text, name));
   DiagnosticCollector diagnostics(context);
   PassManager passes(&context);
+  setReproducer(text, again);
   if (failed(applyPassManagerCLOptions(passes)) ||
       failed(config.setupPassPipeline(passes)) || failed(passes.run(*module)))
     return diagnostics.error(Code::R001, name);
   setCrashStep("the interpreter");
   InterpretOptions options{flags.entry, flags.inputs, flags.outputs,
-                           flags.weights, flags.precision};
+                           flags.weights, flags.precision,
+                           std::clamp<int>(flags.ranks, 1, 1024)};
   if (failed(interpretFile(*module, options)))
     return diagnostics.error(Code::R001, name);
   return absl::OkStatus();
+}
+
+/// LLVM's complaint about the command line, with the flag that it suggests.
+static absl::Status usageError(StringRef usage, StringRef program) {
+  auto [line, more] = usage.ltrim().split('\n');
+  line.consume_front(program);
+  line.consume_front(": ");
+  StringRef what = line.split("  Try: ").first;
+  StringRef nearest = more.split("Did you mean '").second.split('\'').first;
+  Code code = what.starts_with("Unknown command line argument") ? Code::U101
+              : what.starts_with("Too many positional")         ? Code::U107
+                                                                : Code::U103;
+  return Error(code, what.trim().str(),
+               nearest.empty() ? " --help-hidden lists all flags."
+                               : " Did you mean " + nearest.str() + "?");
+}
+
+static absl::StatusOr<std::unique_ptr<llvm::MemoryBuffer>>
+readInput(const std::string &path) {
+  llvm::sys::fs::file_status status;
+  (void)llvm::sys::fs::status(path, status);
+  if (path == "-" || status.type() == llvm::sys::fs::file_type::fifo_file ||
+      status.type() == llvm::sys::fs::file_type::character_file) {
+    std::string message;
+    if (auto file = openInputFile(path, &message))
+      return file;
+    return Error(Code::F106, message);
+  }
+  ASSIGN_OR_RETURN(auto file,
+                   ::moe::OpenedFile::Open(path, {.allow_empty = true}));
+  ASSIGN_OR_RETURN(std::string text, file.ReadText(maxTextBytes));
+  return llvm::MemoryBuffer::getMemBufferCopy(text, path);
 }
 
 static absl::Status run(int argc, char **argv) {
@@ -120,9 +189,7 @@ static absl::Status run(int argc, char **argv) {
   if (!cl::ParseCommandLineOptions(
           argc, argv, "moe-opt: passes on mixture-of-experts programs\n",
           &usageStream)) {
-    StringRef line = StringRef(usage).ltrim().split('\n').first;
-    line.consume_front(StringRef(argv[0]).str() + ": ");
-    return Error(Code::U101, line.str());
+    return usageError(usage, argv[0]);
   }
 
   // One thread: the crash handler has a stack of its own there, and messages
@@ -136,26 +203,24 @@ static absl::Status run(int argc, char **argv) {
     reported = failed(MlirOptMain(argc, argv, "-", "-", registry));
     return absl::OkStatus();
   }
-  std::string message;
-  auto file = openInputFile(flags.input, &message);
-  if (!file)
-    return Error(Code::F101, message);
-  auto output = openOutputFile(flags.output, &message);
-  if (!output)
-    return Error(Code::F203, message);
+  ASSIGN_OR_RETURN(auto file, readInput(flags.input));
+  RETURN_IF_ERROR(checkOutput(flags.output));
   std::string text = file->getBuffer().str();
   RETURN_IF_ERROR(checkNesting(text, flags.input.getValue()));
-  setReproducer(text, "moe-opt");
+  bool plain = isPlain(asked, flags);
+  std::string again =
+      plain ? "moe-opt" : sameFlags(argc, argv, flags.input.getValue());
+  setReproducer(text, again);
   setCrashStep("the parser");
 
   std::optional<PassTracker> tracker;
-  MlirOptMainConfig config = trackedConfig(asked, tracker, text);
+  MlirOptMainConfig config = trackedConfig(asked, tracker, text, plain);
   if (!flags.entry.empty())
-    return interpret(text, flags, config, registry);
-  if (succeeded(MlirOptMain(output->os(), std::move(file), registry, config))) {
-    output->keep();
-    return absl::OkStatus();
-  }
+    return interpret(text, flags, config, again, registry);
+  std::string printed;
+  llvm::raw_string_ostream stream(printed);
+  if (succeeded(MlirOptMain(stream, std::move(file), registry, config)))
+    return writeOutput(flags.output, printed);
   reported = tracker ? ::moe::kExitFailed : ::moe::kExitBadInput;
   return absl::OkStatus();
 }

@@ -189,14 +189,12 @@ static Tensor<T> lastRowsGrad(Call<T> &c, nn::LastRowsGradOp op) {
   if (!c.sequences(seqs, tokens) ||
       !c.same("rows of dy", dy.dim(0), seqs.dim(0) - 1))
     return {};
-  std::vector<T> dx(tokens * d);
-  for (int64_t b = 0; b < dy.dim(0); ++b) {
-    int64_t row = seqs.integers()[b + 1] - 1;
-    if (!c.expect(row >= 0, "a row before the end of each sequence"))
+  for (int64_t end : seqs.integers().drop_front())
+    if (!c.expect(end > 0, "a row before the end of each sequence"))
       return {};
-    for (int64_t i = 0; i < d; ++i)
-      dx[row * d + i] += dy.values()[b * d + i];
-  }
+  std::vector<T> dx(tokens * d);
+  ref::LastRowsVjp(dy.data(), seqs.int32s().data(), tokens, dy.dim(0), d,
+                   dx.data());
   return result(c, {tokens, d}, std::move(dx));
 }
 

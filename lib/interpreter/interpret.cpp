@@ -156,16 +156,31 @@ private:
 };
 } // namespace
 
-template <typename T>
-static LogicalResult interpret(ModuleOp module, const InterpretOptions &options,
-                               const ::moe::SafetensorsFile *inputs,
-                               const ::moe::Checkpoint *weights) {
-  Operation *entry = SymbolTable::lookupSymbolIn(module, options.entry);
-  auto function = dyn_cast_or_null<FunctionOpInterface>(entry);
-  if (!function)
-    return module.emitError("holds no entry ") << options.entry;
+/// |path| with {rank} filled in.
+static std::string ofRank(llvm::StringRef path, int rank) {
+  auto [before, after] = path.split("{rank}");
+  if (before.size() == path.size())
+    return path.str();
+  return (before + llvm::Twine(rank) + after).str();
+}
 
-  TensorParams<T> given;
+/// Runs one rank of the program.
+template <typename T>
+static LogicalResult interpretRank(FunctionOpInterface entry,
+                                   const InterpretOptions &options,
+                                   const ::moe::Checkpoint *weights,
+                                   typename Ranks<T>::Member &member) {
+  auto module = entry->getParentOfType<ModuleOp>();
+  std::optional<::moe::SafetensorsFile> file;
+  if (!options.inputs.empty()) {
+    auto opened =
+        ::moe::SafetensorsFile::Open(ofRank(options.inputs, member.rank()));
+    if (failed(report(module, opened.status())))
+      return failure();
+    file = std::move(*opened);
+  }
+  const ::moe::SafetensorsFile *inputs = file ? &*file : nullptr;
+  TensorParams<T> given(member.rank());
   for (auto param : module.getOps<nn::ParamOp>()) {
     const ::moe::Tensor *stored =
         inputs ? inputs->Find(param.getSymName().str()) : nullptr;
@@ -179,18 +194,20 @@ static LogicalResult interpret(ModuleOp module, const InterpretOptions &options,
   std::optional<CheckpointParams<T>> folder;
   llvm::SmallVector<ParamProvider<T> *> providers{&given};
   if (weights)
-    providers.push_back(&folder.emplace(*weights));
+    providers.push_back(&folder.emplace(*weights, member.rank()));
   ParamChain<T> params(providers);
 
   llvm::SmallVector<Datum<T>> args;
-  for (auto [index, type] : llvm::enumerate(function.getArgumentTypes())) {
+  for (auto [index, type] : llvm::enumerate(entry.getArgumentTypes())) {
     auto value =
         makeArgument<T>(entry, nameOf(entry, index, false), type, inputs);
     if (failed(value))
       return failure();
     args.push_back(std::move(*value));
   }
-  auto results = Interpreter<T>(module, &params).run(options.entry, args);
+  Interpreter<T> interpreter(module, &params,
+                             member.size() > 1 ? &member : nullptr);
+  auto results = interpreter.run(options.entry, args);
   if (failed(results))
     return failure();
   if (options.outputs.empty())
@@ -202,18 +219,30 @@ static LogicalResult interpret(ModuleOp module, const InterpretOptions &options,
   for (auto [index, arg] : llvm::enumerate(args))
     if (arg.isCache())
       outputs.add(nameOf(entry, index, false), arg);
-  return report(module, outputs.write(options.outputs));
+  return report(module, outputs.write(ofRank(options.outputs, member.rank())));
+}
+
+template <typename T>
+static LogicalResult interpret(FunctionOpInterface entry,
+                               const InterpretOptions &options,
+                               const ::moe::Checkpoint *weights) {
+  Ranks<T> ranks(options.ranks);
+  return success(ranks.run([&](int rank) {
+    return succeeded(
+        interpretRank<T>(entry, options, weights, ranks.at(rank)));
+  }));
 }
 
 LogicalResult mlir::moe::interpretFile(ModuleOp module,
                                        const InterpretOptions &options) {
-  std::optional<::moe::SafetensorsFile> inputs;
-  if (!options.inputs.empty()) {
-    auto file = ::moe::SafetensorsFile::Open(options.inputs);
-    if (failed(report(module, file.status())))
-      return failure();
-    inputs = std::move(*file);
-  }
+  auto entry = dyn_cast_or_null<FunctionOpInterface>(
+      SymbolTable::lookupSymbolIn(module, options.entry));
+  if (!entry)
+    return module.emitError("holds no entry ") << options.entry;
+  if (options.ranks > 1 && !options.outputs.empty() &&
+      !llvm::StringRef(options.outputs).contains("{rank}"))
+    return module.emitError("runs on ")
+           << options.ranks << " ranks, whose outputs need a path with {rank}";
   std::optional<::moe::Checkpoint> weights;
   if (!options.weights.empty()) {
     auto folder = ::moe::Checkpoint::Open(options.weights);
@@ -221,9 +250,8 @@ LogicalResult mlir::moe::interpretFile(ModuleOp module,
       return failure();
     weights = std::move(*folder);
   }
-  auto *file = inputs ? &*inputs : nullptr;
   auto *folder = weights ? &*weights : nullptr;
   if (options.precision == InterpretPrecision::F64)
-    return interpret<double>(module, options, file, folder);
-  return interpret<float>(module, options, file, folder);
+    return interpret<double>(entry, options, folder);
+  return interpret<float>(entry, options, folder);
 }

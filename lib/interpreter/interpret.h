@@ -31,6 +31,9 @@ struct InterpretOptions {
   /// A model folder for parameters that |inputs| does not hold; may be empty.
   std::string weights;
   InterpretPrecision precision = InterpretPrecision::F32;
+  /// Ranks that run a partitioned program together. {rank} in |inputs| and
+  /// |outputs| stands for the number of each, from 0.
+  int ranks = 1;
 };
 
 /// Emits a diagnostic and fails if a file cannot be read or written or the

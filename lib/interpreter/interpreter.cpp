@@ -34,8 +34,9 @@ template <typename T> class Interpreter<T>::Impl : public Machine<T> {
 };
 
 template <typename T>
-Interpreter<T>::Interpreter(ModuleOp module, ParamProvider<T> *params)
-    : impl(std::make_unique<Impl>(module, params)) {}
+Interpreter<T>::Interpreter(ModuleOp module, ParamProvider<T> *params,
+                            typename Ranks<T>::Member *member)
+    : impl(std::make_unique<Impl>(module, params, member)) {}
 template <typename T> Interpreter<T>::~Interpreter() = default;
 
 template <typename T>

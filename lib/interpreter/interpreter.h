@@ -18,6 +18,7 @@
 #define MOE_LIB_INTERPRETER_INTERPRETER_H
 
 #include "lib/interpreter/params.h"
+#include "lib/interpreter/ranks.h"
 #include "lib/interpreter/values.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -31,8 +32,10 @@ namespace mlir::moe {
 template <typename T> class Interpreter {
 public:
   /// |module| must be verified, and outlive this, as must |params|, which may
-  /// be null for programs without parameters.
-  explicit Interpreter(ModuleOp module, ParamProvider<T> *params = nullptr);
+  /// be null for programs without parameters, and |member|, which is this
+  /// rank's end in a partitioned program.
+  explicit Interpreter(ModuleOp module, ParamProvider<T> *params = nullptr,
+                       typename Ranks<T>::Member *member = nullptr);
   ~Interpreter();
 
   /// Runs the `func.func`, `nn.model` or `moe.router` of that name and gives

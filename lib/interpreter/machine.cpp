@@ -84,6 +84,7 @@ template <typename T> const HandlerTable<T> &mlir::moe::handlers() {
     addIntegerHandlers(made);
     addSugarHandlers(made);
     addGradientHandlers(made);
+    addExchangeHandlers(made);
     addFusedRoutingHandlers(made);
     return made;
   }();
@@ -91,8 +92,9 @@ template <typename T> const HandlerTable<T> &mlir::moe::handlers() {
 }
 
 template <typename T>
-Machine<T>::Machine(ModuleOp module, ParamProvider<T> *params)
-    : module(module), params(params) {}
+Machine<T>::Machine(ModuleOp module, ParamProvider<T> *params,
+                    typename Ranks<T>::Member *member)
+    : module(module), member(member), params(params) {}
 
 template <typename T>
 LogicalResult Machine<T>::step(Operation &op, Scope<T> &scope) {

@@ -14,6 +14,7 @@
 
 #include "lib/interpreter/eager.h"
 #include "lib/interpreter/params.h"
+#include "lib/interpreter/ranks.h"
 
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/DenseMap.h"
@@ -103,7 +104,9 @@ private:
 /// Runs blocks and symbols of one module.
 template <typename T> class Machine {
 public:
-  Machine(ModuleOp module, ParamProvider<T> *params);
+  /// |member| is null for a program of one rank.
+  Machine(ModuleOp module, ParamProvider<T> *params,
+          typename Ranks<T>::Member *member);
 
   /// Runs |block| on |args|; gives the operands of its terminator.
   FailureOr<Results<T>> runBlock(Block &block, llvm::ArrayRef<Datum<T>> args,
@@ -115,6 +118,7 @@ public:
                              std::optional<int64_t> layer);
 
   const ModuleOp module;
+  typename Ranks<T>::Member *const member;
 
 private:
   LogicalResult step(Operation &op, Scope<T> &scope);
@@ -140,6 +144,7 @@ template <typename T> void addFloatHandlers(HandlerTable<T> &table);
 template <typename T> void addIntegerHandlers(HandlerTable<T> &table);
 template <typename T> void addSugarHandlers(HandlerTable<T> &table);
 template <typename T> void addGradientHandlers(HandlerTable<T> &table);
+template <typename T> void addExchangeHandlers(HandlerTable<T> &table);
 template <typename T> void addFusedRoutingHandlers(HandlerTable<T> &table);
 
 /// The table of all groups.

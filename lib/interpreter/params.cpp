@@ -6,6 +6,13 @@
 using namespace mlir;
 using namespace mlir::moe;
 
+/// The leading index, in the whole parameter, of the part of |rank|.
+static int64_t firstOf(nn::ParamOp param, int64_t rank) {
+  return param->hasAttr("moe.shard")
+             ? rank * param.getTensorType().getDimSize(0)
+             : 0;
+}
+
 template <typename T>
 FailureOr<Tensor<T>> TensorParams<T>::get(nn::ParamOp param,
                                           std::optional<int64_t> layer,
@@ -22,6 +29,14 @@ FailureOr<Tensor<T>> TensorParams<T>::get(nn::ParamOp param,
              << param.getSymName() << " of " << range[1] - range[0]
              << " layers, got " << value.describe();
     value = value.rows(*layer - range[0], *layer - range[0] + 1, /*drop=*/true);
+  }
+  if (param->hasAttr("moe.shard")) {
+    int64_t first = firstOf(param, rank),
+            end = first + param.getTensorType().getDimSize(0);
+    if (value.rank() == 0 || value.dim(0) < end)
+      return user->emitOpError("expects @")
+             << param.getSymName() << " of all ranks, got " << value.describe();
+    value = value.rows(first, end);
   }
   return value.converted(element);
 }
@@ -56,7 +71,7 @@ struct Layout {
 } // namespace
 
 static FailureOr<Layout> layoutOf(nn::ParamOp param, nn::SourceAttr source,
-                                  Operation *user) {
+                                  int64_t groups, Operation *user) {
   auto shape = param.getTensorType().getShape();
   bool perExpert = source.getPattern().getValue().contains("{e}");
   Layout layout;
@@ -81,7 +96,7 @@ static FailureOr<Layout> layoutOf(nn::ParamOp param, nn::SourceAttr source,
     size *= dim;
   if (layout.offset < 0 || layout.strideG < 0 || layout.strideN < 0 ||
       layout.strideK < 0 ||
-      layout.last(perExpert ? 1 : param.getGroups()) >= size)
+      layout.last(perExpert ? 1 : groups) >= size)
     return user->emitOpError("expects the sources of @")
            << param.getSymName() << " to lie within their tensors";
   return layout;
@@ -101,15 +116,16 @@ FailureOr<Tensor<T>> CheckpointParams<T>::get(nn::ParamOp param,
     return failure();
   };
   auto type = param.getTensorType();
-  int64_t groups = param.getGroups(), rows = param.getRows();
+  int64_t groups = param.getGroups(), rows = param.getRows(),
+          first = firstOf(param, rank);
   std::vector<T> values(type.getNumElements());
   for (auto source : param.getSources().template getAsRange<nn::SourceAttr>()) {
-    auto layout = layoutOf(param, source, user);
+    auto layout = layoutOf(param, source, first + groups, user);
     if (failed(layout))
       return abandon();
     bool perExpert = source.getPattern().getValue().contains("{e}");
     for (int64_t g = 0; g < groups; ++g) {
-      auto found = checkpoint.Get(nameOf(source.getPattern(), layer, g));
+      auto found = checkpoint.Get(nameOf(source.getPattern(), layer, first + g));
       if (!found.ok()) {
         user->emitOpError("cannot read @")
             << param.getSymName() << ": "
@@ -125,7 +141,8 @@ FailureOr<Tensor<T>> CheckpointParams<T>::get(nn::ParamOp param,
             << param.getSymName() << " names";
         return abandon();
       }
-      int64_t base = layout->offset + (perExpert ? 0 : g * layout->strideG),
+      int64_t base = layout->offset +
+                     (perExpert ? 0 : (first + g) * layout->strideG),
               width = ::moe::DTypeSize(stored.dtype);
       T *target = values.data() + (g * rows + layout->at) * layout->k;
       for (int64_t n = 0; n < layout->rows; ++n) {

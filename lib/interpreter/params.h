@@ -33,9 +33,11 @@ public:
 };
 
 /// Tensors by symbol name. Those of parameters with layers have a leading axis
-/// of all layers of their range.
+/// of all layers of their range. Of a parameter that is split over ranks
+/// (`moe.shard`) the value is whole, and get() gives the part of |rank|.
 template <typename T> class TensorParams : public ParamProvider<T> {
 public:
+  explicit TensorParams(int64_t rank = 0) : rank(rank) {}
   void set(llvm::StringRef name, Tensor<T> value) {
     values[name] = std::move(value);
   }
@@ -46,21 +48,24 @@ public:
                            Operation *user) override;
 
 private:
+  int64_t rank;
   llvm::StringMap<Tensor<T>> values;
 };
 
-/// Tensors assembled from the sources of each parameter. Values read once are
-/// kept. The checkpoint must outlive this and must not be header-only.
+/// Tensors assembled from the sources of each parameter, of which |rank| takes
+/// its part where it is split. Values read once are kept. The checkpoint must outlive this and must not be header-only.
 template <typename T> class CheckpointParams : public ParamProvider<T> {
 public:
-  explicit CheckpointParams(const ::moe::Checkpoint &checkpoint)
-      : checkpoint(checkpoint) {}
+  explicit CheckpointParams(const ::moe::Checkpoint &checkpoint,
+                            int64_t rank = 0)
+      : checkpoint(checkpoint), rank(rank) {}
   bool knows(nn::ParamOp param) const override { return true; }
   FailureOr<Tensor<T>> get(nn::ParamOp param, std::optional<int64_t> layer,
                            Operation *user) override;
 
 private:
   const ::moe::Checkpoint &checkpoint;
+  int64_t rank;
   /// By type, sources and layer: what decides the value.
   std::map<std::tuple<const void *, const void *, int64_t>, Tensor<T>> kept;
 };

@@ -3,6 +3,8 @@
 #include "lib/reference/routing.h"
 #include "dialect/moe/MoeDialect.h"
 #include "lib/interpreter/machine.h"
+#include "lib/reference/movement.h"
+#include "lib/reference/vjp.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -55,11 +57,8 @@ static Tensor<T> scatterPick(Call<T> &c, const Tensor<T> &g,
                                               idx.describe()))
     return {};
   std::vector<T> y(g.dim(0) * experts);
-  for (int64_t i = 0; i < g.size(); ++i) {
-    int64_t expert = idx.integers()[i];
-    if (0 <= expert && expert < experts)
-      y[i / g.dim(1) * experts + expert] += g.values()[i];
-  }
+  ref::PickVjp(idx.int32s().data(), g.data(), g.dim(0), experts, g.dim(1),
+               y.data());
   return Tensor<T>::floats(g.element(), {g.dim(0), experts}, std::move(y));
 }
 
@@ -91,11 +90,10 @@ Tensor<T> mlir::moe::combine(Check &c, const Tensor<T> &rows, const Plan &plan,
 
 template <typename T>
 static Tensor<T> groupedBroadcast(const Tensor<T> &v, const Plan &plan) {
-  llvm::SmallVector<Tensor<T>> parts{v.rows(0, 0)};
-  for (int64_t e = 0; e < plan.experts; ++e)
-    for (int32_t r = plan.offsets[e]; r < plan.offsets[e + 1]; ++r)
-      parts.push_back(v.rows(e, e + 1));
-  return Tensor<T>::joined(parts);
+  std::vector<T> y(plan.rows() * v.dim(1));
+  ref::GroupedBroadcast(v.data(), plan.offsets.data(), plan.experts, v.dim(1),
+                        y.data());
+  return Tensor<T>::floats(v.element(), {plan.rows(), v.dim(1)}, std::move(y));
 }
 
 template <typename T>
