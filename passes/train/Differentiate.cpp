@@ -264,6 +264,9 @@ struct Differentiate : train::impl::DifferentiateBase<Differentiate> {
           "expects a first result of floating-point numbers");
     func::FuncOp gradient = primal.clone();
     gradient.setName(name);
+    // Lets verify-step tell a gradient from an entry that was fused too early.
+    gradient->setAttr("nn.gradient_of",
+                      FlatSymbolRefAttr::get(primal.getSymNameAttr()));
     if (gradient->hasAttr("nn.entry"))
       gradient->setAttr("nn.entry", StringAttr::get(&getContext(), name));
     module.insert(std::next(primal->getIterator()), gradient);

@@ -16,7 +16,7 @@ nn.param @unread : tensor<2xf32> from [#nn.source<"unread", [2]>]
 // CHECK-SAME: %[[X:.*]]: tensor<?x3xf32> {nn.name = "x"}, %[[S:.*]]: tensor<?x3xf32>, %[[DY:.*]]: tensor<?x2xf32> {nn.name = "grad.logits"})
 // CHECK-SAME: -> (tensor<?x2xf32> {nn.name = "logits"}, tensor<?x3xf32>, tensor<?x3xf32> {nn.name = "grad.x"}, tensor<?x3xf32> {nn.name = "grad.arg1"},
 // CHECK-SAME: tensor<2x3xf32> {nn.name = "grad.w"}, tensor<2xf32> {nn.name = "grad.b"})
-// CHECK-SAME: attributes {nn.entry = "f_grad"}
+// CHECK-SAME: attributes {nn.entry = "f_grad", nn.gradient_of = @f}
 // CHECK-DAG: %[[W:.*]] = nn.param_get @w
 // CHECK-DAG: %[[P:.*]] = arith.mulf %[[X]], %[[S]]
 // CHECK-DAG: %[[Y:.*]] = nn.linear %[[P]], %[[W]]
