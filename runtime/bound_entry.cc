@@ -61,7 +61,8 @@ absl::StatusOr<BoundEntry> BoundEntry::Bind(const Engine& engine,
   BoundEntry bound;
   bound.spec_ = engine.manifest().FindEntry(entry);
   bound.code_ = engine.module().Native(entry);
-  bound.context_ = std::make_unique<NativeContext>(&engine.pool());
+  bound.context_ = 
+      std::make_unique<NativeContext>(&engine.pool(), engine.channel());
   bound.most_ = most;
   ASSIGN_OR_RETURN(bound.arena_,
                    AnonymousMemory::Allocate(memory.workspace, "workspace"));

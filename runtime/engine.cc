@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "lib/core/errors.h"
 #include "lib/core/status_macros.h"
 
 namespace moe {
@@ -21,16 +22,23 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(
   ASSIGN_OR_RETURN(Module module, Module::Open(path, {.isa = options.isa}));
   const int threads =
       options.threads > 0 ? options.threads : AvailableProcessors();
-  return std::unique_ptr<Engine>(new Engine(std::move(module), threads));
+  const int64_t ranks = options.channel ? options.channel->ranks() : 1;
+  if (ranks != module.manifest().Ranks())
+    return Error(Code::D203, ShownPath(path), ": runs on ",
+                 module.manifest().Ranks(), " ranks together, and there ",
+                 ranks == 1 ? "is " : "are ", ranks,
+                 ". moe-run call --channel sim:N runs N in one process.");
+  return std::unique_ptr<Engine>(
+      new Engine(std::move(module), threads, options.channel));
 }
 
 absl::Status Engine::LoadWeights(const std::string& dir) {
-  ASSIGN_OR_RETURN(weights_, Weights::Load(module_, dir, &pool_));
+  ASSIGN_OR_RETURN(weights_, Weights::Load(module_, dir, &pool_, rank()));
   return absl::OkStatus();
 }
 
 absl::Status Engine::MakeRandomWeights(uint64_t seed) {
-  ASSIGN_OR_RETURN(weights_, Weights::Random(module_, seed, &pool_));
+  ASSIGN_OR_RETURN(weights_, Weights::Random(module_, seed, &pool_, rank()));
   return absl::OkStatus();
 }
 

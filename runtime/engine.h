@@ -15,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "runtime/channel/channel.h"
 #include "runtime/cpu/isa.h"
 #include "runtime/cpu/thread_pool.h"
 #include "runtime/module.h"
@@ -28,6 +29,8 @@ int AvailableProcessors();
 struct EngineOptions {
   int threads = 0;  // 0: one for each processor that the process may run on
   std::optional<IsaLevel> isa = {};
+  // This rank's way to the others, for a module of several; borrowed.
+  Channel* channel = nullptr;
 };
 
 // Not movable: what runs on it keeps pointers. Weights are loaded at most once,
@@ -35,7 +38,8 @@ struct EngineOptions {
 // (their parallel loops take turns).
 class Engine {
  public:
-  // The codes of Module::Open.
+  // The codes of Module::Open; D203 if the channel has not as many ranks as
+  // the module.
   static absl::StatusOr<std::unique_ptr<Engine>> Open(
       const std::string& path, const EngineOptions& options = {});
 
@@ -47,13 +51,17 @@ class Engine {
   // Null before weights were loaded.
   const Weights* weights() const { return weights_ ? &*weights_ : nullptr; }
   ThreadPool& pool() const { return pool_; }
+  // Null where there is one rank.
+  Channel* channel() const { return channel_; }
 
  private:
-  Engine(Module module, int threads)
-      : module_(std::move(module)), pool_(threads) {}
+  Engine(Module module, int threads, Channel* channel)
+      : module_(std::move(module)), pool_(threads), channel_(channel) {}
+  int rank() const { return channel_ == nullptr ? 0 : channel_->rank(); }
 
   Module module_;
   mutable ThreadPool pool_;
+  Channel* channel_;
   std::optional<Weights> weights_;
 };
 

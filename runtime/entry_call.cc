@@ -114,7 +114,10 @@ absl::Status CheckValues(const Engine& engine,
   const std::optional<ModelSpec>& model = engine.manifest().model;
   if (!model) return absl::OkStatus();
   const TensorView* ids = FindTensor(inputs, "ids");
-  if (ids != nullptr && ids->dtype == DType::kI32)
+  // Among several ranks one may have no tokens.
+  const bool idle = engine.channel() != nullptr && ids != nullptr &&
+                    ElementCount(ids->shape) == 0;
+  if (ids != nullptr && ids->dtype == DType::kI32 && !idle)
     RETURN_IF_ERROR(CheckIds(Ints(*ids), model->vocab_size, "input 'ids'"));
   const TensorView* positions = FindTensor(inputs, "positions");
   if (positions == nullptr || positions->dtype != DType::kI32)
@@ -134,8 +137,13 @@ absl::StatusOr<EntryCall> EntryCall::Prepare(
     const Engine& engine, std::string_view entry,
     std::span<const TensorView> inputs) {
   ASSIGN_OR_RETURN(const EntrySpec* spec, engine.manifest().GetEntry(entry));
-  ASSIGN_OR_RETURN(const Dims dims, InferDims(*spec, inputs));
+  ASSIGN_OR_RETURN(Dims dims, InferDims(*spec, inputs));
   RETURN_IF_ERROR(CheckValues(engine, inputs));
+  int64_t& most = dims[MOE_DIM_RANK_TOKENS];
+  most = dims[MOE_DIM_TOKENS];
+  if (engine.channel() != nullptr) {
+    ASSIGN_OR_RETURN(most, engine.channel()->Max(most));
+  }
   ASSIGN_OR_RETURN(BoundEntry bound, BoundEntry::Bind(engine, entry, dims));
   EntryCall call(std::move(bound), dims);
   RETURN_IF_ERROR(call.Connect(inputs));

@@ -15,6 +15,7 @@ namespace {
 
 constexpr int64_t kMaxCount = int64_t{1} << 31;  // of anything that is counted
 constexpr int64_t kMaxSlots = int64_t{1} << 24;
+constexpr int64_t kMaxRanks = int64_t{1} << 16;
 constexpr int64_t kMaxStride = int64_t{1} << 48;  // elements
 constexpr std::array<std::string_view, MOE_DIM_COUNT> kDimNames = {
     "tokens",      "sequences",          "longest",
@@ -92,6 +93,24 @@ absl::StatusOr<BufferSpec> ReadBuffer(const Json& json,
   return buffer;
 }
 
+// Programs are partitioned along one axis at most.
+absl::Status ReadMesh(JsonFields& fields, Manifest& manifest) {
+  if (!fields.Has("mesh")) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Json* axes, fields.Array("mesh"));
+  if (axes->size() > 1)
+    return Error(Code::M110, fields.where(), ": has a mesh of ", axes->size(),
+                 " axes, this runtime knows one. Use the version it was "
+                 "compiled with.");
+  for (const Json& item : *axes) {
+    JsonFields axis(item, Joined(fields.where(), ": mesh"), kManifestCodes);
+    RETURN_IF_ERROR(axis.Check());
+    MeshAxis& read = manifest.mesh.emplace_back();
+    ASSIGN_OR_RETURN(read.axis, axis.String("axis"));
+    ASSIGN_OR_RETURN(read.ranks, axis.Int("ranks", 1, kMaxRanks));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<EntrySpec> ReadEntry(const Json& json, std::string_view where) {
   JsonFields fields(json, Joined(where, ": entry"), kManifestCodes);
   RETURN_IF_ERROR(fields.Check());
@@ -142,7 +161,7 @@ absl::StatusOr<ModelSpec> ReadModel(const Json& json, std::string_view where) {
 bool SourceFits(const ParamSpec& param, const SourceSpec& source) {
   const std::optional<int64_t> elements = ElementCount(source.shape);
   if (!elements || source.n0 + source.n > param.n) return false;
-  const int64_t groups = source.PerGroup() ? 1 : param.groups;
+  const int64_t groups = source.PerGroup() ? 1 : param.groups * param.shards;
   if (source.n == 0 || groups == 0 || param.k == 0) return true;
   int64_t last = source.offset;
   for (auto [count, stride] : {std::pair{source.n, source.stride_n},
@@ -180,6 +199,7 @@ absl::Status ReadParamSizes(JsonFields& fields, ParamSpec& param) {
   ASSIGN_OR_RETURN(param.first_layer,
                    fields.IntOr("first_layer", 0, 0, kMaxSlots));
   ASSIGN_OR_RETURN(param.groups, fields.IntOr("groups", 1, 1, kMaxSlots));
+  ASSIGN_OR_RETURN(param.shards, fields.IntOr("shards", 1, 1, kMaxRanks));
   ASSIGN_OR_RETURN(const std::vector<int64_t> shape, fields.Ints("shape"));
   param.rank = static_cast<int>(shape.size());
   if (param.rank != 1 && param.rank != 2)
@@ -296,6 +316,7 @@ absl::StatusOr<Manifest> ReadManifest(const Json& json,
   if (model != nullptr && !model->empty()) {
     ASSIGN_OR_RETURN(manifest.model, ReadModel(*model, where));
   }
+  RETURN_IF_ERROR(ReadMesh(fields, manifest));
   ASSIGN_OR_RETURN(const Json* entries, fields.Array("entries"));
   for (const Json& item : *entries) {
     ASSIGN_OR_RETURN(EntrySpec entry, ReadEntry(item, where));

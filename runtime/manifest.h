@@ -74,7 +74,8 @@ struct ParamSpec {
   int64_t index = 0;        // first slot of the parameter table
   int64_t layers = 1;       // slots
   int64_t first_layer = 0;  // the layer of the first slot
-  int64_t groups = 1;       // experts or heads
+  int64_t groups = 1;       // experts or heads, on one rank
+  int64_t shards = 1;       // ranks that hold equal parts of the groups
   int64_t n = 0, k = 1;     // of one group; k is 1 where rank is 1
   int rank = 2;
   ParamFormat format = ParamFormat::kRaw;
@@ -84,6 +85,8 @@ struct ParamSpec {
   std::string pack;  // entry that packs; empty if raw
   std::vector<SourceSpec> sources;
 
+  // The first group, of those of all ranks, that |rank| holds.
+  int64_t FirstGroup(int rank) const { return shards > 1 ? rank * groups : 0; }
   // Whether a slot is one contiguous piece of one checkpoint tensor.
   bool MapsDirectly() const;
   // Whether each token uses only some of the groups.
@@ -109,14 +112,23 @@ struct ModelSpec {
   std::optional<KvSpec> kv;
 };
 
+// Ranks that run one program together along an axis.
+struct MeshAxis {
+  std::string axis;
+  int64_t ranks = 1;
+};
+
 struct Manifest {
   std::string name, producer, compute, source_hash;
   std::optional<ModelSpec> model;  // absent: loose functions
+  std::vector<MeshAxis> mesh;      // empty: one rank
   std::vector<EntrySpec> entries;
   std::vector<ParamSpec> params;
   int64_t param_slots = 0;  // length of the parameter table
   Json config;              // the model's config.json; null if absent
 
+  // Ranks that a run takes.
+  int64_t Ranks() const;
   const EntrySpec* FindEntry(std::string_view entry) const;
   // The entry, or U108 with the names there are.
   absl::StatusOr<const EntrySpec*> GetEntry(std::string_view entry) const;

@@ -40,7 +40,13 @@ bool ParamSpec::MapsDirectly() const {
 }
 
 bool ParamSpec::PerExpert(int64_t experts) const {
-  return experts > 1 && groups == experts;
+  return experts > 1 && groups * shards == experts;
+}
+
+int64_t Manifest::Ranks() const {
+  int64_t ranks = 1;
+  for (const MeshAxis& axis : mesh) ranks *= axis.ranks;
+  return ranks;
 }
 
 const EntrySpec* Manifest::FindEntry(std::string_view entry) const {

@@ -18,8 +18,8 @@ size_t Count(const ParamSpec& param, const SourceSpec& source) {
 }  // namespace
 
 absl::StatusOr<WeightBinding> WeightBinding::Bind(
-    const Manifest& manifest, const Checkpoint& checkpoint) {
-  WeightBinding binding(manifest);
+    const Manifest& manifest, const Checkpoint& checkpoint, int rank) {
+  WeightBinding binding(manifest, rank);
   for (const ParamSpec& param : manifest.params) {
     binding.first_.push_back(binding.tensors_.size());
     for (int64_t i = 0; i < param.layers; ++i)
@@ -35,7 +35,8 @@ absl::Status WeightBinding::BindSource(const Checkpoint& checkpoint,
                                        const SourceSpec& source,
                                        int64_t layer) {
   for (size_t g = 0; g < Count(param, source); ++g) {
-    const std::string name = source.TensorName(layer, static_cast<int64_t>(g));
+    const std::string name = source.TensorName(
+        layer, param.FirstGroup(rank_) + static_cast<int64_t>(g));
     ASSIGN_OR_RETURN(const Tensor* tensor, checkpoint.Get(name));
     const std::string& file = checkpoint.FileOf(*tensor).path();
     if (tensor->shape != source.shape)
@@ -49,6 +50,12 @@ absl::Status WeightBinding::BindSource(const Checkpoint& checkpoint,
                    DTypeName(param.dtype), ". Compile this checkpoint.");
     tensors_.push_back(tensor);
     used_.insert(tensor);
+  }
+  if (param.shards == 1 || !source.PerGroup()) return absl::OkStatus();
+  for (int64_t g = 0; g < param.groups * param.shards; ++g) {
+    ASSIGN_OR_RETURN(const Tensor* tensor,
+                     checkpoint.Get(source.TensorName(layer, g)));
+    of_others_.insert(tensor);
   }
   return absl::OkStatus();
 }
@@ -71,7 +78,9 @@ const Tensor& WeightBinding::Find(const ParamSpec& param,
 const std::byte* WeightBinding::Data(const ParamSpec& param,
                                      const SourceSpec& source, int64_t layer,
                                      int64_t group) const {
-  const int64_t skipped = source.PerGroup() ? 0 : group * source.stride_g;
+  const int64_t skipped =
+      source.PerGroup() ? 0
+                        : (param.FirstGroup(rank_) + group) * source.stride_g;
   return Find(param, source, layer, group).data +
          (source.offset + skipped) * DTypeSize(param.dtype);
 }

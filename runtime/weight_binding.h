@@ -21,8 +21,10 @@ class WeightBinding {
  public:
   // Finds every tensor and checks it: W101 for one that is missing, W102 and
   // W103 for another shape or dtype than the module was compiled for.
+  // Of parameters that are split over ranks those of |rank|.
   static absl::StatusOr<WeightBinding> Bind(const Manifest& manifest,
-                                            const Checkpoint& checkpoint);
+                                            const Checkpoint& checkpoint,
+                                            int rank);
 
   // The tensor that |source| of |param| takes for a layer and a group.
   const Tensor& Find(const ParamSpec& param, const SourceSpec& source,
@@ -32,18 +34,23 @@ class WeightBinding {
   const std::byte* Data(const ParamSpec& param, const SourceSpec& source,
                         int64_t layer, int64_t group) const;
 
-  bool Uses(const Tensor* tensor) const { return used_.contains(tensor); }
+  // Whether a rank reads the tensor; those of this rank are counted.
+  bool Uses(const Tensor* tensor) const {
+    return used_.contains(tensor) || of_others_.contains(tensor);
+  }
   size_t used_count() const { return used_.size(); }
 
  private:
-  explicit WeightBinding(const Manifest& manifest) : manifest_(&manifest) {}
+  WeightBinding(const Manifest& manifest, int rank)
+      : manifest_(&manifest), rank_(rank) {}
   absl::Status BindSource(const Checkpoint& checkpoint, const ParamSpec& param,
                           const SourceSpec& source, int64_t layer);
 
   const Manifest* manifest_;
+  int rank_;
   std::vector<const Tensor*> tensors_;
   std::vector<size_t> first_;  // in tensors_, by parameter
-  absl::flat_hash_set<const Tensor*> used_;
+  absl::flat_hash_set<const Tensor*> used_, of_others_;
 };
 
 }  // namespace moe

@@ -86,11 +86,12 @@ class Filler {
     return 0;
   }
 
-  int32_t Random(uint64_t seed, const FillUnit& unit) const {
+  int32_t Random(uint64_t seed, int rank, const FillUnit& unit) const {
     const ParamSpec& param = *unit.param;
     const int64_t size = DTypeSize(param.dtype);
     const int64_t count = (unit.end - unit.begin) * param.k;
-    const int64_t first = (unit.group * param.n + unit.begin) * param.k;
+    const int64_t group = param.FirstGroup(rank) + unit.group;
+    const int64_t first = (group * param.n + unit.begin) * param.k;
     if (param.pack.empty()) {
       RandomValues(seed, unit, first, count,
                    block_ + unit.offset + unit.begin * param.k * size);
@@ -168,13 +169,13 @@ Weights::~Weights() = default;
 
 absl::StatusOr<Weights> Weights::Load(const Module& module,
                                       const std::string& dir,
-                                      ThreadPool* pool) {
+                                      ThreadPool* pool, int rank) {
   const Manifest& manifest = module.manifest();
   Weights weights;
   ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(dir));
   weights.checkpoint_ = std::make_unique<Checkpoint>(std::move(checkpoint));
   ASSIGN_OR_RETURN(const WeightBinding binding,
-                   WeightBinding::Bind(manifest, *weights.checkpoint_));
+                   WeightBinding::Bind(manifest, *weights.checkpoint_, rank));
   ASSIGN_OR_RETURN(const WeightLayout layout,
                    LayOutWeights(manifest, MappedSlots(manifest, binding)));
   RETURN_IF_ERROR(weights.Allocate(layout));
@@ -199,7 +200,7 @@ absl::StatusOr<Weights> Weights::Load(const Module& module,
 }
 
 absl::StatusOr<Weights> Weights::Random(const Module& module, uint64_t seed,
-                                        ThreadPool* pool) {
+                                        ThreadPool* pool, int rank) {
   const Manifest& manifest = module.manifest();
   Weights weights;
   const std::vector<bool> none(static_cast<size_t>(manifest.param_slots));
@@ -207,7 +208,7 @@ absl::StatusOr<Weights> Weights::Random(const Module& module, uint64_t seed,
   RETURN_IF_ERROR(weights.Allocate(layout));
   Filler filler(module, pool, weights.block_.data());
   RETURN_IF_ERROR(FillError(FillAll(layout, *pool, [&](const FillUnit& unit) {
-    return filler.Random(seed, unit);
+    return filler.Random(seed, rank, unit);
   })));
   return weights;
 }

@@ -39,14 +39,15 @@ struct WeightReport {
 // stays where it is.
 class Weights {
  public:
-  // From a Hugging Face folder. The codes of Checkpoint::Open; W101 for a
+  // From a Hugging Face folder, for one rank of the mesh. The codes of Checkpoint::Open; W101 for a
   // tensor that is missing, W102 and W103 for another shape or dtype. R101.
   static absl::StatusOr<Weights> Load(const Module& module,
-                                      const std::string& dir, ThreadPool* pool);
+                                      const std::string& dir, ThreadPool* pool,
+                                      int rank = 0);
   // Small values that depend on |seed| and the place in the logical parameter
   // alone, not on format, threads or machine. Norm weights are around 1.
   static absl::StatusOr<Weights> Random(const Module& module, uint64_t seed,
-                                        ThreadPool* pool);
+                                        ThreadPool* pool, int rank = 0);
 
   Weights(Weights&&) noexcept;
   Weights& operator=(Weights&&) noexcept;

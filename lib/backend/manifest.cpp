@@ -178,6 +178,9 @@ absl::StatusOr<Json> mlir::moe::makeManifest(ModuleOp module,
     manifest["model"] = describeModel(module, facts);
   manifest["dims"] = {"tokens",      "sequences",          "longest",
                       "page_length", "pages_per_sequence", "pages", "rank_tokens"};
+  if (auto mesh = module->getAttrOfType<DictionaryAttr>("moe.mesh"))
+    manifest["mesh"] = {
+        {{"axis", "ep"}, {"ranks", mesh.getAs<IntegerAttr>("ep").getInt()}}};
   manifest["entries"] = Json::array();
   for (auto function : module.getOps<func::FuncOp>()) {
     if (!function->hasAttr("nn.entry"))

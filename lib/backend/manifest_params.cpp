@@ -26,11 +26,17 @@ static bool hasExpert(nn::ParamOp param) {
                       });
 }
 
+/// Ranks that hold equal parts of the leading dimension.
+static int64_t shardsOf(nn::ParamOp param) {
+  auto shards = param->getAttrOfType<IntegerAttr>("moe.shard");
+  return shards ? shards.getInt() : 1;
+}
+
 static Groups groupsOf(nn::ParamOp param) {
   llvm::ArrayRef<int64_t> shape = param.getTensorType().getShape();
   if (shape.size() == 3)
     return {shape[0], shape[1], shape[2], false};
-  if (shape.size() == 2 && hasExpert(param))
+  if (shape.size() == 2 && (hasExpert(param) || shardsOf(param) > 1))
     return {shape[0], shape[1], 1, true};
   if (shape.size() == 2)
     return {1, shape[0], shape[1], false};
@@ -55,7 +61,8 @@ static std::optional<int64_t> groupBytes(StringRef format, ::moe::DType dtype,
   return std::nullopt;
 }
 
-static Json describeSource(nn::SourceAttr source, const Groups &g) {
+static Json describeSource(nn::SourceAttr source, const Groups &g,
+                           int64_t shards) {
   int64_t rows = source.getRows() ? source.getRows() : g.n;
   bool perExpert = source.getPattern().getValue().contains("{e}");
   int64_t strides[] = {rows * g.k, g.k, 1};
@@ -68,7 +75,7 @@ static Json describeSource(nn::SourceAttr source, const Groups &g) {
                {"offset", source.getOffset()},
                {"stride_n", strides[1]},
                {"stride_k", strides[2]}};
-  if (!perExpert && g.groups > 1)
+  if (!perExpert && g.groups * shards > 1)
     json["stride_g"] = strides[0];
   return json;
 }
@@ -99,13 +106,14 @@ absl::StatusOr<Json> mlir::moe::describeParam(nn::ParamOp param) {
     shape.push_back(g.k);
   Json sources = Json::array();
   for (auto source : param.getSources().getAsRange<nn::SourceAttr>())
-    sources.push_back(describeSource(source, g));
+    sources.push_back(describeSource(source, g, shardsOf(param)));
   return Json{
       {"name", name},
       {"index", index.getInt()},
       {"layers", layers ? (*layers)[1] - (*layers)[0] : 1},
       {"first_layer", layers ? (*layers)[0] : 0},
       {"groups", g.groups},
+      {"shards", shardsOf(param)},
       {"shape", std::move(shape)},
       {"format", formatName.str()},
       {"dtype", element},

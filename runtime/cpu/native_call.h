@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "runtime/channel/channel.h"
 #include "runtime/cpu/thread_pool.h"
 #include "runtime/include/moe/abi.h"
 
@@ -20,8 +21,9 @@ namespace moe {
 
 class NativeContext {
  public:
-  // |pool| must outlive the context.
-  explicit NativeContext(ThreadPool* pool);
+  // |pool| must outlive the context, as must |channel|, which is null where
+  // there is one rank.
+  explicit NativeContext(ThreadPool* pool, Channel* channel = nullptr);
   NativeContext(const NativeContext&) = delete;
   NativeContext& operator=(const NativeContext&) = delete;
 
@@ -41,10 +43,13 @@ class NativeContext {
   ThreadPool& pool() const { return *pool_; }
 
  private:
+  static int32_t Collective(const moe_rt_v1* rt, const moe_collective_v1* args);
   static int32_t Fail(const moe_rt_v1* rt, int32_t code, int64_t a, int64_t b);
 
   moe_rt_v1 table_;
   ThreadPool* pool_;
+  Channel* channel_;
+  absl::Status channel_status_;
   // The first failure that the running entry noted.
   std::atomic<bool> failed_{false};
   int32_t code_ = 0;

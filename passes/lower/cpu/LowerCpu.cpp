@@ -415,7 +415,8 @@ struct LowerCpu : cpu::impl::LowerCpuBase<LowerCpu> {
     for (auto param : llvm::make_early_inc_range(module.getOps<nn::ParamOp>()))
       param.erase();
     for (StringRef name :
-         {"moe.config", "moe.name", "moe.max_positions", "moe.eos_token_ids"})
+         {"moe.config", "moe.name", "moe.max_positions",
+                           "moe.eos_token_ids", "moe.mesh"})
       module->removeAttr(name);
   }
 };
