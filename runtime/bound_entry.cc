@@ -61,7 +61,7 @@ absl::StatusOr<BoundEntry> BoundEntry::Bind(const Engine& engine,
   BoundEntry bound;
   bound.spec_ = engine.manifest().FindEntry(entry);
   bound.code_ = engine.module().Native(entry);
-  bound.context_ = 
+  bound.context_ =
       std::make_unique<NativeContext>(&engine.pool(), engine.channel());
   bound.most_ = most;
   ASSIGN_OR_RETURN(bound.arena_,

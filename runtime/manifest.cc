@@ -18,8 +18,8 @@ constexpr int64_t kMaxSlots = int64_t{1} << 24;
 constexpr int64_t kMaxRanks = int64_t{1} << 16;
 constexpr int64_t kMaxStride = int64_t{1} << 48;  // elements
 constexpr std::array<std::string_view, MOE_DIM_COUNT> kDimNames = {
-    "tokens",      "sequences",          "longest",
-    "page_length", "pages_per_sequence", "pages", "rank_tokens"};
+    "tokens", "sequences",  "longest", "page_length", "pages_per_sequence",
+    "pages",  "rank_tokens"};
 
 std::optional<int64_t> Product(std::initializer_list<int64_t> factors) {
   int64_t product = 1;

@@ -17,8 +17,9 @@ size_t Count(const ParamSpec& param, const SourceSpec& source) {
 
 }  // namespace
 
-absl::StatusOr<WeightBinding> WeightBinding::Bind(
-    const Manifest& manifest, const Checkpoint& checkpoint, int rank) {
+absl::StatusOr<WeightBinding> WeightBinding::Bind(const Manifest& manifest,
+                                                  const Checkpoint& checkpoint,
+                                                  int rank) {
   WeightBinding binding(manifest, rank);
   for (const ParamSpec& param : manifest.params) {
     binding.first_.push_back(binding.tensors_.size());

@@ -168,8 +168,8 @@ Weights& Weights::operator=(Weights&&) noexcept = default;
 Weights::~Weights() = default;
 
 absl::StatusOr<Weights> Weights::Load(const Module& module,
-                                      const std::string& dir,
-                                      ThreadPool* pool, int rank) {
+                                      const std::string& dir, ThreadPool* pool,
+                                      int rank) {
   const Manifest& manifest = module.manifest();
   Weights weights;
   ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(dir));

@@ -13,10 +13,8 @@ std::optional<Mesh> mlir::moe::partition::parseMesh(llvm::StringRef text) {
   Mesh mesh;
   if (text.empty())
     return mesh;
-  llvm::StringMap<int64_t *> axes = {{"tp", &mesh.tp},
-                                     {"dp", &mesh.dp},
-                                     {"pp", &mesh.pp},
-                                     {"ep", &mesh.ep}};
+  llvm::StringMap<int64_t *> axes = {
+      {"tp", &mesh.tp}, {"dp", &mesh.dp}, {"pp", &mesh.pp}, {"ep", &mesh.ep}};
   llvm::StringSet<> seen;
   for (llvm::StringRef part : llvm::split(text, ',')) {
     auto [name, size] = part.split('=');

@@ -101,8 +101,7 @@ private:
     Location loc = op.getLoc();
     auto sent = AllToAllVOp::create(b, loc, op.getRows(), op.getPlan(), ranks,
                                     b.getStringAttr("ep"));
-    auto own =
-        DispatchOp::create(b, loc, sent.getArrived(), sent.getLocal());
+    auto own = DispatchOp::create(b, loc, sent.getArrived(), sent.getLocal());
     auto local = ExpertsOp::create(b, loc, op.getY().getType(), own.getRows(),
                                    sent.getLocal(), op.getParams());
     local.getBody().takeBody(op.getBody());

@@ -44,8 +44,8 @@ class SimGroup::Member final : public Channel {
     int64_t most = value;
     for (const Offer& offer : group_.offers_) {
       if (offer.collective != nullptr) {
-        const absl::Status bad = Error(
-            Code::D204, "rank ", rank_, " is at another step than its peers");
+        const absl::Status bad = Error(Code::D204, "rank ", rank_,
+                                       " is at another step than its peers");
         group_.Leave(bad);
         return bad;
       }
@@ -62,9 +62,8 @@ class SimGroup::Member final : public Channel {
       const moe_collective_v1& other =
           *group_.offers_[static_cast<size_t>(peer)].collective;
       const int64_t bytes = args.receive_counts[peer] * args.item_bytes;
-      const auto* from =
-          static_cast<const std::byte*>(other.send) +
-          OffsetOf(other.send_counts, rank_, other.item_bytes);
+      const auto* from = static_cast<const std::byte*>(other.send) +
+                         OffsetOf(other.send_counts, rank_, other.item_bytes);
       if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
       to += bytes;
     }
@@ -96,8 +95,7 @@ absl::Status SimGroup::Meet(int rank, const Offer* offer) {
 }
 
 absl::Status SimGroup::CheckCounts(int rank) const {
-  const moe_collective_v1& own =
-      *offers_[static_cast<size_t>(rank)].collective;
+  const moe_collective_v1& own = *offers_[static_cast<size_t>(rank)].collective;
   for (int peer = 0; peer < ranks_; ++peer) {
     const moe_collective_v1* other =
         offers_[static_cast<size_t>(peer)].collective;
@@ -125,8 +123,7 @@ void SimGroup::Leave(const absl::Status& why) {
   changed_.notify_all();
 }
 
-absl::Status SimGroup::Run(
-    const std::function<absl::Status(Channel&)>& body) {
+absl::Status SimGroup::Run(const std::function<absl::Status(Channel&)>& body) {
   someone_left_ = false;
   failure_ = absl::OkStatus();
   arrived_ = 0;
@@ -138,8 +135,7 @@ absl::Status SimGroup::Run(
       const absl::Status status = body(channel);
       const std::lock_guard lock(mutex_);
       someone_left_ = true;
-      if (!status.ok() &&
-          (failure_.ok() || CodeOf(failure_) == Code::D201))
+      if (!status.ok() && (failure_.ok() || CodeOf(failure_) == Code::D201))
         failure_ = status;
       changed_.notify_all();
     });

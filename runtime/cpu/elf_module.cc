@@ -71,13 +71,17 @@ absl::StatusOr<Opened> OpenThroughFile(std::span<const std::byte> object,
   const bool written = WriteAll(descriptor, object);
   void* handle =
       written ? dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) : nullptr;
-  const std::string reason = written ? LoaderError() : strerror(errno);
+  const int error = errno;
+  const std::string reason = written ? LoaderError() : strerror(error);
   unlink(path.c_str());
   if (handle != nullptr) return Opened{handle, descriptor};
   close(descriptor);
+  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
   if (!written)
-    return Error(Code::F202, Escaped(path), ": cannot be written (", reason,
-                 ")");
+    return Error(full ? Code::F201 : Code::F202, Escaped(path),
+                 ": cannot be written (", reason,
+                 "). Set TMPDIR to a folder with room for ", object.size(),
+                 " bytes.");
   return Error(Code::M112, where,
                ": the system does not load it: ", Escaped(reason));
 }

@@ -57,12 +57,12 @@ int32_t NativeContext::Collective(const moe_rt_v1* rt,
   auto* context = static_cast<NativeContext*>(rt->ctx);
   absl::Status& status = context->channel_status_;
   if (!context->failed_ && status.ok()) {
-    status = context->channel_ == nullptr ||
-                     static_cast<uint32_t>(context->channel_->ranks()) !=
-                         args->ranks
-                 ? Error(Code::D203, "an exchange of ", args->ranks,
-                         " ranks has no channel of as many")
-                 : context->channel_->AllToAllV(*args);
+    status =
+        context->channel_ == nullptr ||
+                static_cast<uint32_t>(context->channel_->ranks()) != args->ranks
+            ? Error(Code::D203, "an exchange of ", args->ranks,
+                    " ranks has no channel of as many")
+            : context->channel_->AllToAllV(*args);
     if (status.ok()) return 0;
   }
   // What the entry goes on with until it ends.

@@ -28,7 +28,8 @@ enum moe_dim_v1 {
   MOE_DIM_PAGE_LENGTH = 3, /* tokens in one page of the cache */
   MOE_DIM_PAGES_PER_SEQUENCE = 4, /* row stride of the block table */
   MOE_DIM_PAGES = 5,              /* pages in the cache */
-  MOE_DIM_RANK_TOKENS = 6, /* the largest T of all ranks in this call; T itself where there is one rank */
+  MOE_DIM_RANK_TOKENS =
+      6, /* the largest T of all ranks in this call; T itself where there is one rank */
   MOE_DIM_COUNT = 7
 };
 
