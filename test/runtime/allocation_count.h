@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Counts calls of operator new in the whole program, on all threads.
+// Counts, on all threads of the program, what asks for memory: malloc and its
+// kin, hence operator new, and mappings (not those of a sanitizer's build).
 
 #ifndef MOE_TEST_RUNTIME_ALLOCATION_COUNT_H_
 #define MOE_TEST_RUNTIME_ALLOCATION_COUNT_H_
