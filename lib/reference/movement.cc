@@ -44,13 +44,23 @@ void Broadcast(const T* x, int64_t outer, int64_t n, int64_t inner, T* y) {
       std::copy_n(x + o * inner, inner, y + (o * n + i) * inner);
 }
 
+template <typename T>
+void GroupedBroadcast(const T* v, const int32_t* offsets, int64_t experts,
+                      int64_t d, T* y) {
+  for (int64_t e = 0; e < experts; ++e)
+    for (int64_t r = offsets[e]; r < offsets[e + 1]; ++r)
+      std::copy_n(v + e * d, d, y + r * d);
+}
+
 #define MOE_INSTANTIATE(T)                                                     \
   template bool Embedding(const int32_t*, const T*, int64_t, int64_t, int64_t, \
                           T*);                                                 \
   template void LastRows(const T*, const int32_t*, int64_t, int64_t, T*);      \
   template void Slice(const T*, int64_t, int64_t, int64_t, int64_t, T*);       \
   template void ConcatPart(const T*, int64_t, int64_t, int64_t, int64_t, T*);  \
-  template void Broadcast(const T*, int64_t, int64_t, int64_t, T*);
+  template void Broadcast(const T*, int64_t, int64_t, int64_t, T*);            \
+  template void GroupedBroadcast(const T*, const int32_t*, int64_t, int64_t,   \
+                                 T*);
 MOE_INSTANTIATE(float)
 MOE_INSTANTIATE(double)
 MOE_INSTANTIATE(int32_t)

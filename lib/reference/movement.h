@@ -37,6 +37,12 @@ void ConcatPart(const T* x, int64_t rows, int64_t size, int64_t start,
 template <typename T>
 void Broadcast(const T* x, int64_t outer, int64_t n, int64_t inner, T* y);
 
+// moe.grouped_broadcast: y[r, :] = v[e, :] for offsets[e] <= r < offsets[e + 1],
+// v[experts, d], offsets[experts + 1] ascending from 0.
+template <typename T>
+void GroupedBroadcast(const T* v, const int32_t* offsets, int64_t experts,
+                      int64_t d, T* y);
+
 }  // namespace moe::reference
 
 #endif  // MOE_LIB_REFERENCE_MOVEMENT_H_

@@ -105,6 +105,12 @@ template <typename T>
 void EmbeddingVjp(const int32_t* ids, const T* dy, int64_t tokens,
                   int64_t vocab, int64_t d, T* dtable);
 
+// LastRows: dx[tokens, d], dy[b, :] added to row cu_seqlens[b + 1] - 1, b
+// ascending; 0 elsewhere. Each cu_seqlens[b + 1] is at least 1.
+template <typename T>
+void LastRowsVjp(const T* dy, const int32_t* cu_seqlens, int64_t tokens,
+                 int64_t sequences, int64_t d, T* dx);
+
 // GroupMask, from its operand s: dy where the group was kept, else 0.
 template <typename T>
 void GroupMaskVjp(const T* s, const T* dy, int64_t tokens, int64_t experts,

@@ -19,6 +19,16 @@ void EmbeddingVjp(const int32_t* ids, const T* dy, int64_t tokens,
 }
 
 template <typename T>
+void LastRowsVjp(const T* dy, const int32_t* cu_seqlens, int64_t tokens,
+                 int64_t sequences, int64_t d, T* dx) {
+  std::fill_n(dx, tokens * d, T(0));
+  for (int64_t b = 0; b < sequences; ++b) {
+    T* row = dx + (cu_seqlens[b + 1] - 1) * d;
+    for (int64_t i = 0; i < d; ++i) row[i] = row[i] + dy[b * d + i];
+  }
+}
+
+template <typename T>
 void GroupMaskVjp(const T* s, const T* dy, int64_t tokens, int64_t experts,
                   int64_t groups, int64_t keep, GroupScore score, T* ds) {
   std::vector<uint8_t> kept(groups);
@@ -96,6 +106,8 @@ T CrossEntropy(const T* logits, const int32_t* targets, int64_t rows,
 #define MOE_INSTANTIATE(T)                                                     \
   template void EmbeddingVjp(const int32_t*, const T*, int64_t, int64_t,       \
                              int64_t, T*);                                     \
+  template void LastRowsVjp(const T*, const int32_t*, int64_t, int64_t,        \
+                            int64_t, T*);                                      \
   template void GroupMaskVjp(const T*, const T*, int64_t, int64_t, int64_t,    \
                              int64_t, GroupScore, T*);                         \
   template void PickVjp(const int32_t*, const T*, int64_t, int64_t, int64_t,   \

@@ -195,6 +195,11 @@ TEST(Movement, CopiesWhatItSays) {
   Broadcast(b, 2, 2, 2, wide);
   EXPECT_EQ(std::vector<int32_t>(wide, wide + 8),
             (std::vector<int32_t>{3, 4, 3, 4, 5, 6, 5, 6}));
+  const int32_t offsets[] = {0, 1, 1, 3};  // the second expert has no rows
+  float rows[6];
+  GroupedBroadcast(table, offsets, 3, 2, rows);
+  EXPECT_EQ(std::vector<float>(rows, rows + 6),
+            (std::vector<float>{0, 1, 20, 21, 20, 21}));
 }
 
 }  // namespace

@@ -284,6 +284,18 @@ TEST(Vjp, Embedding) {
       random);
 }
 
+TEST(Vjp, LastRows) {
+  Random random(14);
+  const int32_t cu[] = {0, 2, 2, 5};  // two sequences end at one row
+  CheckVjp(
+      "last_rows", {random.Values<double>(5 * 3)}, 3 * 3,
+      [&](const Inputs& in, double* y) { LastRows(in[0].data(), cu, 3, 3, y); },
+      [&](const Inputs&, const double* dy, Inputs& g) {
+        LastRowsVjp(dy, cu, 5, 3, 3, g[0].data());
+      },
+      random);
+}
+
 TEST(Vjp, GroupMaskAndPick) {
   Random random(11);
   const int64_t tokens = 5, experts = 6, k = 2;
