@@ -35,9 +35,8 @@ LogicalResult AllToAllVOp::inferReturnTypes(MLIRContext *context,
   if (plan.getLayout() != PlanLayout::TokenMajor)
     return emitOptionalError(
         loc, "moe.all_to_all_v expects a token-major plan, got ", plan);
-  types.push_back(
-      RankedTensorType::get({ShapedType::kDynamic, rows.getDimSize(1)},
-                            rows.getElementType()));
+  types.push_back(RankedTensorType::get(
+      {ShapedType::kDynamic, rows.getDimSize(1)}, rows.getElementType()));
   types.push_back(PlanType::get(context, PlanLayout::TokenMajor,
                                 plan.getExperts() / ranks, 1));
   types.push_back(
@@ -53,8 +52,8 @@ LogicalResult AllToAllVBackOp::inferReturnTypes(MLIRContext *,
   auto plan = cast<PlanType>(a.getPlan().getType());
   // all_to_all_v_back C1
   if (!isRows(y))
-    return emitOptionalError(
-        loc, "moe.all_to_all_v_back expects y [R, N], got ", y);
+    return emitOptionalError(loc,
+                             "moe.all_to_all_v_back expects y [R, N], got ", y);
   // all_to_all_v_back C2
   if (from.getRank() != 1 || from.isDynamicDim(0) || from.getDimSize(0) < 2 ||
       plan.getExperts() % (from.getDimSize(0) - 1))
@@ -63,15 +62,14 @@ LogicalResult AllToAllVBackOp::inferReturnTypes(MLIRContext *,
         plan.getExperts(), " experts, got ", from);
   // all_to_all_v_back C3
   auto local = cast<PlanType>(a.getLocal().getType());
-  auto expected = PlanType::get(
-      plan.getContext(), PlanLayout::TokenMajor,
-      plan.getExperts() / (from.getDimSize(0) - 1), /*k=*/1);
+  auto expected =
+      PlanType::get(plan.getContext(), PlanLayout::TokenMajor,
+                    plan.getExperts() / (from.getDimSize(0) - 1), /*k=*/1);
   if (local != expected)
-    return emitOptionalError(
-        loc, "moe.all_to_all_v_back expects the local plan ", expected,
-        ", got ", local);
-  types.push_back(
-      RankedTensorType::get({ShapedType::kDynamic, y.getDimSize(1)},
-                            y.getElementType()));
+    return emitOptionalError(loc,
+                             "moe.all_to_all_v_back expects the local plan ",
+                             expected, ", got ", local);
+  types.push_back(RankedTensorType::get({ShapedType::kDynamic, y.getDimSize(1)},
+                                        y.getElementType()));
   return success();
 }

@@ -177,7 +177,8 @@ absl::StatusOr<Json> mlir::moe::makeManifest(ModuleOp module,
   if (facts.vocab > 0)
     manifest["model"] = describeModel(module, facts);
   manifest["dims"] = {"tokens",      "sequences",          "longest",
-                      "page_length", "pages_per_sequence", "pages", "rank_tokens"};
+                      "page_length", "pages_per_sequence", "pages",
+                      "rank_tokens"};
   if (auto mesh = module->getAttrOfType<DictionaryAttr>("moe.mesh"))
     manifest["mesh"] = {
         {{"axis", "ep"}, {"ranks", mesh.getAs<IntegerAttr>("ep").getInt()}}};

@@ -123,8 +123,8 @@ struct Flags : PassPipelineOptions<Flags> {
       *this, "mesh",
       llvm::cl::desc("ranks along each axis, as dp=4,ep=4 (default: one)")};
   PipelineOptions get() const {
-    return {compute,   {entries.begin(), entries.end()}, isa,
-            functions, chip,                             mesh};
+    return {compute, {entries.begin(), entries.end()}, isa, functions, chip,
+            mesh};
   }
 };
 } // namespace

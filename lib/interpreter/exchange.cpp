@@ -23,8 +23,7 @@ exchange(Call<T> &c, int64_t ranks, std::vector<Parcel<T>> parcels) {
 
 /// Rows in order of arrival, the plan by local expert, and where the rows of
 /// each rank begin.
-template <typename T>
-static Results<T> allToAllV(Call<T> &c, AllToAllVOp op) {
+template <typename T> static Results<T> allToAllV(Call<T> &c, AllToAllVOp op) {
   const Tensor<T> &rows = c[op.getRows()];
   const Plan &plan = c.plan(op.getPlan());
   int64_t ranks = op.getRanks(), experts = plan.experts / ranks;

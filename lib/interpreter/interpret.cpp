@@ -228,8 +228,7 @@ static LogicalResult interpret(FunctionOpInterface entry,
                                const ::moe::Checkpoint *weights) {
   Ranks<T> ranks(options.ranks);
   return success(ranks.run([&](int rank) {
-    return succeeded(
-        interpretRank<T>(entry, options, weights, ranks.at(rank)));
+    return succeeded(interpretRank<T>(entry, options, weights, ranks.at(rank)));
   }));
 }
 

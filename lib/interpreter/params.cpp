@@ -95,8 +95,7 @@ static FailureOr<Layout> layoutOf(nn::ParamOp param, nn::SourceAttr source,
   for (int64_t dim : source.getShape())
     size *= dim;
   if (layout.offset < 0 || layout.strideG < 0 || layout.strideN < 0 ||
-      layout.strideK < 0 ||
-      layout.last(perExpert ? 1 : groups) >= size)
+      layout.strideK < 0 || layout.last(perExpert ? 1 : groups) >= size)
     return user->emitOpError("expects the sources of @")
            << param.getSymName() << " to lie within their tensors";
   return layout;
@@ -125,7 +124,8 @@ FailureOr<Tensor<T>> CheckpointParams<T>::get(nn::ParamOp param,
       return abandon();
     bool perExpert = source.getPattern().getValue().contains("{e}");
     for (int64_t g = 0; g < groups; ++g) {
-      auto found = checkpoint.Get(nameOf(source.getPattern(), layer, first + g));
+      auto found =
+          checkpoint.Get(nameOf(source.getPattern(), layer, first + g));
       if (!found.ok()) {
         user->emitOpError("cannot read @")
             << param.getSymName() << ": "

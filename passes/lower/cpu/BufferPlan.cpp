@@ -110,9 +110,9 @@ LogicalResult BufferPlan::place(Operation &op) {
   for (Value result : op.getResults()) {
     if (auto plan = dyn_cast<PlanType>(result.getType())) {
       auto exchange = dyn_cast<AllToAllVOp>(op);
-      tokensOfPlan[result] =
-          exchange ? arrivedRows(exchange)
-                   : RowsInfo{RowsInfo::Tokens, {1, 0, 0}, {}};
+      tokensOfPlan[result] = exchange
+                                 ? arrivedRows(exchange)
+                                 : RowsInfo{RowsInfo::Tokens, {1, 0, 0}, {}};
       Extent slots = planTokens(result).bound.times(4 * plan.getK());
       for (int part = 0; part < 3; ++part)
         bind(result, newStorage(slots, order[&op]), part);

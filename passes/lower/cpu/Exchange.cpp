@@ -41,8 +41,8 @@ public:
   void setDifferences(Value counts, Value bounds, int64_t step) {
     eachRank([&](Value rank) {
       Value at = e.mul(rank, e.i64(step));
-      Value count = e.sub(int32At(bounds, e.add(at, e.i64(step))),
-                          int32At(bounds, at));
+      Value count =
+          e.sub(int32At(bounds, e.add(at, e.i64(step))), int32At(bounds, at));
       setCount(counts, rank, e.toI64(count));
     });
   }
@@ -98,8 +98,8 @@ Value checkedTotal(Exchange &x, Value counts, int64_t experts, Value most) {
                           e.i64(int64_t(1) << 32), count);
     return SmallVector<Value>{e.add(sum[0], wide)};
   };
-  Value total = e.loop(e.i64(0), e.i64(experts), 1, ValueRange{e.i64(0)},
-                       step)[0];
+  Value total =
+      e.loop(e.i64(0), e.i64(experts), 1, ValueRange{e.i64(0)}, step)[0];
   Value bad = e.cmp(arith::CmpIPredicate::sgt, total, most);
   e.ifThen(bad, [&] {
     x.fail(total, most);
@@ -139,8 +139,7 @@ LogicalResult emitAllToAllV(EntryContext &c, Operation *op) {
          [&](Value rank, ValueRange start) {
            Value first = e.mul(rank, e.i64(x.here));
            auto expert = [&](Value which, ValueRange at) {
-             Value count =
-                 e.toI64(x.int32At(arriving, e.add(first, which)));
+             Value count = e.toI64(x.int32At(arriving, e.add(first, which)));
              Value end = e.add(at[0], count);
              e.loop(at[0], end, 1, [&](Value row) {
                x.setInt32(local.idx.base, row, e.toI32(which));
@@ -192,8 +191,7 @@ LogicalResult emitAllToAllVBack(EntryContext &c, Operation *op) {
   });
   x.setDifferences(x.sendCounts, from, 1);
   x.setDifferences(x.receiveCounts, plan.offsets.base, x.here);
-  x.run(y.width * Emitter::bytesOf(y.element), staged.base,
-        c.result(op).base);
+  x.run(y.width * Emitter::bytesOf(y.element), staged.base, c.result(op).base);
   return success();
 }
 } // namespace

@@ -16,6 +16,19 @@ using namespace mlir;
 using namespace mlir::moe;
 using namespace mlir::moe::cpu;
 
+/// An entry has a body, and everything that passes its boundary is a buffer.
+static LogicalResult checkSignature(func::FuncOp entry) {
+  if (!entry.getBody().hasOneBlock())
+    return entry.emitError("expects an entry with a body of one block");
+  for (Type type : entry.getArgumentTypes())
+    if (!isa<RankedTensorType, nn::CacheType>(type))
+      return entry.emitError("has no code for CPUs: an argument is ") << type;
+  for (Type type : entry.getResultTypes())
+    if (!isa<RankedTensorType>(type))
+      return entry.emitError("has no code for CPUs: a result is ") << type;
+  return success();
+}
+
 namespace {
 class EntryLowering {
 public:
@@ -57,9 +70,9 @@ private:
   };
 
   void loadDims(Value dims) {
-    Value *fields[] = {&c.tokens,           &c.sequences, &c.longest,
-                       &c.pageLength,       &c.pagesPerSequence,
-                       &c.pages,            &c.rankTokens};
+    Value *fields[] = {&c.tokens,     &c.sequences,        &c.longest,
+                       &c.pageLength, &c.pagesPerSequence, &c.pages,
+                       &c.rankTokens};
     for (auto [i, field] : llvm::enumerate(fields))
       *field = LLVM::LoadOp::create(b, e.loc, e.i64Type(),
                                     e.offsetBytes(dims, e.i64(8 * i)), 8);
@@ -248,11 +261,8 @@ private:
     const RowsInfo &tokens = plan.planTokens(result);
     Value slotsOfPlan = e.mul(rowCount(tokens), e.i64(type.getK()));
     for (int part = 0; part < 4; ++part) {
-      *parts[part] = {baseOf(plan.storage(result, part)),
-                      b.getI32Type(),
-                      slotsOfPlan,
-                      tokens.bound.times(type.getK()),
-                      1};
+      *parts[part] = {baseOf(plan.storage(result, part)), b.getI32Type(),
+                      slotsOfPlan, tokens.bound.times(type.getK()), 1};
       if (part == 3)
         *parts[part] = {baseOf(plan.storage(result, part)),
                         b.getI32Type(),
@@ -407,15 +417,15 @@ struct LowerCpu : cpu::impl::LowerCpuBase<LowerCpu> {
         return signalPassFailure();
       }
       names.push_back(entry.getName().str());
-      if (failed(EntryLowering(entry, *shape).run()))
+      if (failed(checkSignature(entry)) ||
+          failed(EntryLowering(entry, *shape).run()))
         return signalPassFailure();
     }
     addPackEntries(module, *shape, names);
     addModuleTable(module, names);
     for (auto param : llvm::make_early_inc_range(module.getOps<nn::ParamOp>()))
       param.erase();
-    for (StringRef name :
-         {"moe.config", "moe.name", "moe.max_positions",
+    for (StringRef name : {"moe.config", "moe.name", "moe.max_positions",
                            "moe.eos_token_ids", "moe.mesh"})
       module->removeAttr(name);
   }

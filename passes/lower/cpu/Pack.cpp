@@ -28,11 +28,10 @@ static Value packedOffset(Emitter &e, StringRef format, Value n, Value k,
 
 void moe::cpu::packRow(Emitter &e, const Panels &panels, Value n, Value row,
                        Type source, Value stride) {
-  Type stored = panels.format == "f32.n32" ? Type(e.b.getF32Type())
-                                           : e.b.getBF16Type();
+  Type stored =
+      panels.format == "f32.n32" ? Type(e.b.getF32Type()) : e.b.getBF16Type();
   e.loop(e.i64(0), panels.columns, 1, [&](Value k) {
-    Value value =
-        e.loadScalar(e.offset(row, e.mul(k, stride), source), source);
+    Value value = e.loadScalar(e.offset(row, e.mul(k, stride), source), source);
     if (source.isF64())
       value = arith::TruncFOp::create(e.b, e.loc, e.b.getF32Type(), value);
     Value at = packedOffset(e, panels.format, n, k, panels.columns);
@@ -88,11 +87,10 @@ FailureOr<PackedWeight> moe::cpu::packedWeight(EntryContext &c, Operation *op,
   const Buffer &from = c.buffer(weight);
   e.parallel(e.i64(w.groups * w.n), 16, [&](Value row) {
     Value group = e.udiv(row, e.i64(w.n)), n = e.urem(row, e.i64(w.n));
-    Value base = e.offsetBytes(
-        w.base, e.mul(group, e.i64(w.panels() * w.panelBytes())));
+    Value base =
+        e.offsetBytes(w.base, e.mul(group, e.i64(w.panels() * w.panelBytes())));
     Value source = e.offset(from.base, e.mul(row, e.i64(w.k)), from.element);
-    packRow(e, {w.format, e.i64(w.k), base}, n, source, from.element,
-            e.i64(1));
+    packRow(e, {w.format, e.i64(w.k), base}, n, source, from.element, e.i64(1));
   });
   return w;
 }

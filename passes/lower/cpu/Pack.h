@@ -26,8 +26,8 @@ StringRef packedFormat(Value rows, RankedTensorType weight);
 /// The packed form of |weight|, an operand of the product |op| with |rows|: of
 /// a parameter as the runtime packed it, else packed here into the scratch
 /// memory of |op|. A diagnostic where its shape is dynamic.
-FailureOr<PackedWeight> packedWeight(EntryContext &c, Operation *op,
-                                     Value rows, Value weight);
+FailureOr<PackedWeight> packedWeight(EntryContext &c, Operation *op, Value rows,
+                                     Value weight);
 /// The scratch memory that packedWeight needs.
 Extent packScratch(Value rows, Value weight);
 
