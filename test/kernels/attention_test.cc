@@ -111,7 +111,7 @@ std::vector<int32_t> Zeros(size_t n) { return std::vector<int32_t>(n, 0); }
 TEST(Attention, OverThePack) {
   Random random(1);
   const std::vector<std::vector<int32_t>> packs = {
-      {1}, {3, 1, 9}, {64}, {65, 2}, {130, 1, 64, 63}};
+      {0}, {1}, {3, 0, 9}, {64}, {65, 2}, {130, 1, 64, 63}};
   for (DType dtype : kComputeTypes)
     for (const Shape& s : kShapes)
       for (const auto& lengths : packs) {

@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,9 @@ namespace moe::kernels {
 
 using reference::Random;
 
-// Widths around whole vectors of 16, and tokens of a call.
+// Widths around whole vectors of 16, and tokens of a call; a rank may have none.
 inline constexpr int64_t kWidths[] = {1, 5, 16, 17, 33, 100};
-inline constexpr int64_t kTokens[] = {1, 2, 37};
+inline constexpr int64_t kTokens[] = {0, 1, 2, 37};
 inline constexpr DType kComputeTypes[] = {DType::kF32, DType::kBF16};
 
 inline std::string Name(DType dtype) { return std::string(DTypeName(dtype)); }
@@ -60,6 +61,29 @@ inline void ExpectSame(const std::string& what, const Array& got,
   EXPECT_EQ(c.max_err, 0) << what << " at " << c.at;
 }
 
+// Says when the program ends how close the results were.
+class LargestErrors {
+ public:
+  void Add(const std::string& what, double error, double tolerance) {
+    ++count_;
+    if (tolerance > 0 && error / tolerance > worst_) {
+      worst_ = error / tolerance;
+      what_ = what;
+    }
+  }
+  ~LargestErrors() {
+    std::printf(
+        "%lld results compared, largest error %.3f of the tolerance%s\n",
+        static_cast<long long>(count_), worst_, what_.c_str());
+  }
+
+ private:
+  int64_t count_ = 0;
+  double worst_ = 0;
+  std::string what_;
+};
+inline LargestErrors largest_errors;
+
 // Results of one op with k summands. For bf16 the reference is not rounded, and
 // a result may be off by the rounding, and by one place where the reference is
 // close to the middle of two values.
@@ -71,11 +95,14 @@ inline void ExpectClose(const std::string& what, const Array& got,
       reference::CompareOneOp(values.data(), want.data(), want.size(), k);
   if (got.dtype == DType::kF32) {
     EXPECT_TRUE(c.ok()) << what << ": " << c.Text();
+    largest_errors.Add(": " + what + " " + c.Text(), c.max_err, c.tol);
     return;
   }
   for (size_t i = 0; i < want.size(); ++i) {
     const double error = reference::AbsoluteError(values[i], want[i]);
-    ASSERT_LE(error, c.tol + std::fabs(want[i]) * 0x1p-7)
+    const double tolerance = c.tol + std::fabs(want[i]) * 0x1p-7;
+    largest_errors.Add(": " + what, error, tolerance);
+    ASSERT_LE(error, tolerance)
         << what << " at " << i << ": " << values[i] << ", not " << want[i];
   }
 }

@@ -7,9 +7,11 @@
 #include <unistd.h>
 #include <xmmintrin.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
+#include "dialect/nn/NnDialect.h"
 #include "lib/backend/cpu_level.h"
 #include "lib/backend/object.h"
 #include "lib/driver/pipelines.h"
@@ -71,6 +73,14 @@ void ParallelFor(const moe_rt_v1*, moe_range_fn_v1 fn, void* closure, int64_t n,
     fn(closure, piece * grain, std::min(n, (piece + 1) * grain));
 }
 
+moe_rt_v1 Runtime() {
+  moe_rt_v1 rt = {};
+  rt.size = sizeof(rt);
+  rt.version = MOE_ABI_VERSION;
+  rt.parallel_for = ParallelFor;
+  return rt;
+}
+
 mlir::MLIRContext& Context() {
   static mlir::MLIRContext* context = [] {
     mlir::DialectRegistry registry;
@@ -83,13 +93,20 @@ mlir::MLIRContext& Context() {
   return *context;
 }
 
-llvm::SmallVector<char> Compile(const std::string& functions,
-                                mlir::moe::CpuLevel level) {
+// The program with layouts; null after a diagnostic.
+mlir::OwningOpRef<mlir::ModuleOp> WithLayouts(const std::string& functions) {
   mlir::MLIRContext& context = Context();
   auto module = mlir::parseSourceString<mlir::ModuleOp>(functions, &context);
-  if (!module) return {};
   mlir::PassManager passes(&context);
   passes.addPass(mlir::moe::cpu::createAssignLayouts());
+  if (module && failed(passes.run(*module))) return {};
+  return module;
+}
+
+llvm::SmallVector<char> Compile(mlir::ModuleOp layouts,
+                                mlir::moe::CpuLevel level) {
+  mlir::OwningOpRef<mlir::ModuleOp> module(layouts.clone());
+  mlir::PassManager passes(&Context());
   mlir::moe::addFusedToCpu(passes, mlir::moe::cpuLevelName(level));
   if (failed(passes.run(*module))) return {};
   auto object = mlir::moe::emitObject(*module, level);
@@ -99,10 +116,26 @@ llvm::SmallVector<char> Compile(const std::string& functions,
 
 }  // namespace
 
+// How a parameter lies in memory: |groups| blocks of [rows, columns].
+struct Program::Param {
+  std::string name, format;
+  DType dtype;
+  int64_t index, groups, rows, columns;
+
+  int64_t GroupBytes() const {
+    const int64_t panels = (rows + 31) / 32;
+    if (format == "raw") return rows * columns * DTypeSize(dtype);
+    if (format == "bf16.amx") return panels * ((columns + 31) / 32) * 2048;
+    return panels * columns * 32 * (format == "f32.n32" ? 4 : 2);
+  }
+};
+
 struct Program::Level {
   std::string name;
   std::unique_ptr<llvm::orc::LLJIT> jit;
   const moe_module_v1_table* table = nullptr;
+  std::vector<Guarded> weights;
+  std::vector<void*> pointers;  // the table of parameters
 
   const moe_entry_v1* Find(const std::string& entry) const {
     for (uint32_t i = 0; i < table->entry_count; ++i)
@@ -135,10 +168,27 @@ std::vector<int32_t> Array::Ints() const {
   return values;
 }
 
-Program::Program(const std::string& functions) {
+Program::Program(const std::string& functions) { CompileLevels(functions); }
+
+void Program::CompileLevels(const std::string& functions) {
+  auto layouts = WithLayouts(functions);
+  ASSERT_TRUE(layouts);
+  for (auto param : layouts->getOps<mlir::nn::ParamOp>()) {
+    auto format = param->getAttrOfType<mlir::StringAttr>("nn.format");
+    if (!format) continue;
+    const auto shape = param.getTensorType().getShape();
+    const mlir::Type type = param.getTensorType().getElementType();
+    params_.push_back(
+        {param.getSymName().str(), format.str(),
+         type.isBF16() ? DType::kBF16
+                       : (type.isF16() ? DType::kF16 : DType::kF32),
+         param->getAttrOfType<mlir::IntegerAttr>("nn.index").getInt(),
+         param.getGroups(), param.getRows(),
+         shape.size() == 1 ? 1 : shape.back()});
+  }
   const auto native = mlir::moe::nativeCpuLevel();
   for (mlir::moe::CpuLevel cpu : mlir::moe::allCpuLevels()) {
-    const llvm::SmallVector<char> object = Compile(functions, cpu);
+    const llvm::SmallVector<char> object = Compile(*layouts, cpu);
     ASSERT_FALSE(object.empty()) << mlir::moe::cpuLevelName(cpu).str();
     // A machine without these instructions still checks that the code exists.
     if (!native || *native < cpu) continue;
@@ -156,12 +206,46 @@ Program::Program(const std::string& functions) {
 
 Program::~Program() = default;
 
+void Program::SetParam(const std::string& name, const Array& value) {
+  for (const Param& p : params_) {
+    if (p.name != name) continue;
+    const int64_t elements = p.rows * p.columns;
+    ASSERT_EQ(value.size(), p.groups * elements) << name;
+    ASSERT_EQ(value.dtype, p.dtype) << name;
+    for (const auto& level : levels_) {
+      std::vector<uint8_t> bytes = value.bytes;
+      if (p.format != "raw") bytes.assign(p.groups * p.GroupBytes(), 0);
+      level->weights.emplace_back(bytes, 64);
+      uint8_t* data = static_cast<uint8_t*>(level->weights.back().data());
+      level->pointers.resize(
+          std::max<size_t>(level->pointers.size(), p.index + 1));
+      level->pointers[p.index] = data;
+      if (p.format == "raw") continue;
+      const moe_entry_v1* pack = level->Find(
+          "pack." + std::string(DTypeName(p.dtype)) + "." + p.format);
+      ASSERT_NE(pack, nullptr) << name;
+      const Guarded source(value.bytes, DTypeSize(p.dtype));
+      for (int64_t g = 0; g < p.groups; ++g) {
+        void* buffers[] = {static_cast<uint8_t*>(source.data()) +
+                               g * elements * DTypeSize(p.dtype),
+                           data + g * p.GroupBytes()};
+        const int64_t dims[] = {p.rows, p.columns, 0, p.columns, 1, 0, 0};
+        const moe_rt_v1 rt = Runtime();
+        ASSERT_EQ(pack->fn(&rt, nullptr, buffers, dims), 0) << name;
+      }
+    }
+    return;
+  }
+  FAIL() << "no parameter " << name;
+}
+
 void Program::Run(const std::string& entry, const Dims& dims,
                   const std::vector<const Array*>& inputs,
                   const std::vector<Array*>& outputs, Array* cache) const {
   const int64_t values[] = {
       dims.tokens,      dims.sequences,          dims.longest,
-      dims.page_length, dims.pages_per_sequence, dims.pages};
+      dims.page_length, dims.pages_per_sequence, dims.pages,
+      dims.tokens};
   std::vector<std::vector<uint8_t>> first;
   std::vector<Array*> written = outputs;
   if (cache) written.push_back(cache);
@@ -178,7 +262,7 @@ void Program::Run(const std::string& entry, const Dims& dims,
       pointers.push_back(buffers.back().data());
     };
     for (const Array* input : inputs) add(input->bytes, *input);
-    pointers.push_back(nullptr);  // parameters
+    pointers.push_back(level->pointers.data());
     const size_t cache_at = buffers.size();
     if (cache) add(cache_before, *cache);
     const size_t outputs_at = buffers.size();
@@ -188,10 +272,7 @@ void Program::Run(const std::string& entry, const Dims& dims,
     Guarded arena(std::vector<uint8_t>(
                       found->workspace ? found->workspace(values) : 0, 0xff),
                   64);
-    moe_rt_v1 rt = {};
-    rt.size = sizeof(rt);
-    rt.version = MOE_ABI_VERSION;
-    rt.parallel_for = ParallelFor;
+    const moe_rt_v1 rt = Runtime();
     const unsigned mode = _mm_getcsr();
     _mm_setcsr(mode | _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON);
     const int32_t status =

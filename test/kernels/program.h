@@ -5,6 +5,7 @@
 //
 //   Program program(R"(func.func @f(%x: tensor<?x5xf32>) -> tensor<?x5xf32>
 //                      attributes {nn.entry = "f"} { … })");
+//   program.SetParam("w", weights);            // of each nn.param, if any
 //   Array y(DType::kF32, tokens * 5);
 //   program.Run("f", {.tokens = tokens}, {&x}, {&y});
 //
@@ -55,6 +56,10 @@ class Program {
   explicit Program(const std::string& functions);
   ~Program();
 
+  // Gives @name its value, as stored in a checkpoint: packed by the program's
+  // own entry where the layout wants it.
+  void SetParam(const std::string& name, const Array& value);
+
   // Runs an entry on each level and expects the same bits of all. |cache|, if
   // any, is read and written.
   void Run(const std::string& entry, const Dims& dims,
@@ -63,7 +68,10 @@ class Program {
 
  private:
   struct Level;
+  struct Param;
+  void CompileLevels(const std::string& functions);
   std::vector<std::unique_ptr<Level>> levels_;
+  std::vector<Param> params_;
 };
 
 }  // namespace moe::kernels

@@ -41,7 +41,7 @@ TEST(Routing, SelectsInOrder) {
   const Program program(text);
   Random random(1);
   for (auto [experts, k] : kChoices)
-    for (int64_t tokens : {1, 2, 300}) {
+    for (int64_t tokens : {0, 1, 2, 300}) {
       const std::vector<float> scores = Scores(random, tokens * experts);
       const Array s(DType::kF32, scores);
       const Array b = RandomArray(random, DType::kBF16, experts);
@@ -79,7 +79,7 @@ TEST(Routing, GroupMask) {
   const Program program(text);
   Random random(2);
   for (const Groups& c : cases)
-    for (int64_t tokens : {1, 2, 300}) {
+    for (int64_t tokens : {0, 1, 2, 300}) {
       std::vector<float> scores = Scores(random, tokens * c.experts);
       if (tokens == 2) scores = random.Values<float>(tokens * c.experts);
       const Array s(DType::kF32, scores);
@@ -185,7 +185,7 @@ TEST(Routing, PlansDispatchAndCombine) {
     for (auto [experts, k] : kPlans)
       for (int64_t width : kWidths)
         for (const std::string& kind : kKinds)
-          for (int64_t tokens : {1, 50}) {
+          for (int64_t tokens : {0, 1, 50}) {
             const std::string name = "plan" + Str(experts) + "_" + Str(width);
             const std::vector<int32_t> idx =
                 Choices(random, tokens, experts, k, kind);

@@ -198,8 +198,22 @@ Value Emitter::loadLanes(Value ptr, Type element, Value mask) {
   return lanes;
 }
 
+/// bf16 lanes taken as halves of the 32 bits, not by a truncation: LLVM 22 makes
+/// of a truncation and a masked store of one known lane a store of 32 bits.
+static Value upperHalves(Emitter &e, Value lanes) {
+  Value halves = vector::BitCastOp::create(
+      e.b, e.loc, VectorType::get({2 * kLanes}, e.b.getI16Type()),
+      roundBf16(e, lanes));
+  SmallVector<int64_t> odd;
+  for (int64_t lane = 0; lane < kLanes; ++lane)
+    odd.push_back(2 * lane + 1);
+  return vector::ShuffleOp::create(e.b, e.loc, halves, halves, odd);
+}
+
 void Emitter::storeLanes(Value ptr, Type element, Value value, Value mask) {
-  if (isHalf(element))
+  if (mask && element.isBF16())
+    value = upperHalves(*this, value);
+  else if (isHalf(element))
     value = narrow(*this, value, element);
   if (element.isInteger(1))
     value = arith::ExtUIOp::create(b, loc, vec(b.getI8Type()), value);
