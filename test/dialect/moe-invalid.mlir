@@ -260,3 +260,8 @@ func.func @layer_c4(%x: tensor<?x4xf32>) {
   }
   return
 }
+
+// -----
+
+// expected-error@+1 {{expects a body of one block}}
+moe.router @bodyless(%x: tensor<?x4xf32>, %w: tensor<4x4xf32>) -> (!moe.plan<token_major, 4, 2>, tensor<?x2xf32>)
