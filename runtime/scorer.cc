@@ -17,7 +17,8 @@ constexpr char kIdx[] = "routing.idx", kWeight[] = "routing.weight";
 }  // namespace
 
 Dims LargestDims(const ScorerOptions& options) {
-  return {options.max_tokens, options.max_rows, options.max_tokens, 0, 0, 0};
+  const int64_t tokens = options.max_tokens;
+  return {tokens, options.max_rows, tokens, 0, 0, 0, tokens};
 }
 
 absl::StatusOr<Scorer> Scorer::Create(const Engine& engine,
@@ -76,7 +77,8 @@ absl::Status Scorer::Run(std::span<const std::span<const int32_t>> rows) {
   cu_seqlens_[rows.size()] = static_cast<int32_t>(at);
   RETURN_IF_ERROR(
       entry_.Run({static_cast<int64_t>(at), static_cast<int64_t>(rows.size()),
-                  static_cast<int64_t>(longest), 0, 0, 0}));
+                  static_cast<int64_t>(longest), 0, 0, 0,
+                  static_cast<int64_t>(at)}));
   rows_ = rows.size();
   return absl::OkStatus();
 }

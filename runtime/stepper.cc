@@ -19,10 +19,10 @@ StepperDims LargestDims(const StepperOptions& options) {
   const KvOptions& kv = options.kv;
   const int64_t tokens = std::max(options.max_tokens, kv.slots);
   const int64_t longest = std::min(tokens, kv.tokens_per_slot);
-  return {
-      {tokens, kv.slots, longest, kv.PageLength(), kv.PagesPerSlot(),
-       kv.Pages()},
-      {kv.slots, kv.slots, 1, kv.PageLength(), kv.PagesPerSlot(), kv.Pages()}};
+  return {{tokens, kv.slots, longest, kv.PageLength(), kv.PagesPerSlot(),
+           kv.Pages(), tokens},
+          {kv.slots, kv.slots, 1, kv.PageLength(), kv.PagesPerSlot(),
+           kv.Pages(), kv.slots}};
 }
 
 Stepper::Stepper(const Engine& engine, KvCache cache, BoundEntry prefill,
@@ -135,7 +135,8 @@ absl::Status Stepper::Step(std::span<const Chunk> chunks) {
   logits_ = entry.Output<float>("logits");
   return entry.Run(
       {static_cast<int64_t>(at), static_cast<int64_t>(chunks.size()), longest,
-       cache_.page_length(), cache_.pages_per_slot(), cache_.pages()});
+       cache_.page_length(), cache_.pages_per_slot(), cache_.pages(),
+       static_cast<int64_t>(at)});
 }
 
 }  // namespace moe
