@@ -75,10 +75,9 @@ absl::Status Scorer::Run(std::span<const std::span<const int32_t>> rows) {
     longest = std::max(longest, rows[b].size());
   }
   cu_seqlens_[rows.size()] = static_cast<int32_t>(at);
-  RETURN_IF_ERROR(
-      entry_.Run({static_cast<int64_t>(at), static_cast<int64_t>(rows.size()),
-                  static_cast<int64_t>(longest), 0, 0, 0,
-                  static_cast<int64_t>(at)}));
+  RETURN_IF_ERROR(entry_.Run(
+      {static_cast<int64_t>(at), static_cast<int64_t>(rows.size()),
+       static_cast<int64_t>(longest), 0, 0, 0, static_cast<int64_t>(at)}));
   rows_ = rows.size();
   return absl::OkStatus();
 }

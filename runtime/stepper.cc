@@ -133,10 +133,10 @@ absl::Status Stepper::Step(std::span<const Chunk> chunks) {
   cu_seqlens_[chunks.size()] = static_cast<int32_t>(at);
   BoundEntry& entry = longest == 1 ? decode_ : prefill_;
   logits_ = entry.Output<float>("logits");
-  return entry.Run(
-      {static_cast<int64_t>(at), static_cast<int64_t>(chunks.size()), longest,
-       cache_.page_length(), cache_.pages_per_slot(), cache_.pages(),
-       static_cast<int64_t>(at)});
+  return entry.Run({static_cast<int64_t>(at),
+                    static_cast<int64_t>(chunks.size()), longest,
+                    cache_.page_length(), cache_.pages_per_slot(),
+                    cache_.pages(), static_cast<int64_t>(at)});
 }
 
 }  // namespace moe
