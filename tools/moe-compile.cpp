@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "lib/core/atomic_file.h"
 #include "lib/core/errors.h"
 #include "lib/core/status_macros.h"
 #include "lib/driver/compile.h"
 #include "lib/driver/crash.h"
 #include "lib/driver/flags.h"
+#include "lib/driver/output.h"
 #include "lib/driver/register.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -33,6 +33,8 @@ file of MLIR text.
   --target cpu[:LEVEL]   repeatable; LEVEL is x86-64-v3, x86-64-v4 or native
                          (what this machine has); default: cpu, all levels
   --compute f32|bf16     element type of activations; default: as the model
+  --mesh dp=N,ep=N       one program for N ranks that share the experts; every
+                         rank brings its own tokens; default: one device
   --emit KIND            print instead of packing, for the lowest level of
                          --target: mlir, llvm, asm or obj
   --compile-to PHASE     print the program at the end of a phase: model, step,
@@ -163,6 +165,7 @@ static std::vector<Flag> makeFlags(Options &options, std::string &format) {
          return absl::OkStatus();
        }},
       text("router", compile.router),
+      text("mesh", compile.mesh),
       {"target",
        [&](StringRef value) { return setTarget(value, compile.levels); }},
       choice("compute", compile.compute, {"f32", "bf16"}),
@@ -175,7 +178,6 @@ static std::vector<Flag> makeFlags(Options &options, std::string &format) {
       toggle("version", options.version),
       refused("rewrite", "this version does not rewrite models"),
       refused("weights", "this version keeps weights as they are stored"),
-      refused("mesh", "this version compiles for one device"),
       refused("machine", "this version compiles for one device"),
       refused("placement", "this version compiles for one device"),
   };
@@ -209,19 +211,6 @@ static absl::Status parseOptions(int argc, char **argv, Options &options) {
   return absl::OkStatus();
 }
 
-static absl::Status writeOutput(const Options &options, StringRef bytes) {
-  if (!options.output.empty() && options.output != "-")
-    return ::moe::WriteFileAtomically(options.output,
-                                      {bytes.data(), bytes.size()});
-  llvm::outs() << bytes;
-  llvm::outs().flush();
-  if (std::error_code error = llvm::outs().error()) {
-    llvm::outs().clear_error();
-    return Error(Code::F202, "stdout: ", error.message());
-  }
-  return absl::OkStatus();
-}
-
 static absl::StatusOr<std::string> compile(const Options &options) {
   DialectRegistry registry;
   registerEverything(registry);
@@ -246,18 +235,16 @@ static absl::StatusOr<std::string> compile(const Options &options) {
 static absl::Status run(int argc, char **argv, Options &options) {
   RETURN_IF_ERROR(parseOptions(argc, argv, options));
   if (options.help)
-    return writeOutput({}, help);
+    return writeOutput("-", help);
   if (options.version)
-    return writeOutput({}, "moe-compile 0.1.0\n");
+    return writeOutput("-", "moe-compile 0.1.0\n");
   options.compile.log = [](const std::string &line) {
     llvm::errs() << "moe-compile: " << line << "\n";
   };
-  // A place that cannot be written is found out before the work is done.
-  if (!options.output.empty() && options.output != "-")
-    RETURN_IF_ERROR(::moe::AtomicFile::Create(options.output).status());
+  RETURN_IF_ERROR(checkOutput(options.output));
   ASSIGN_OR_RETURN(std::string bytes, compile(options));
   setCrashStep("writing the output");
-  return writeOutput(options, bytes);
+  return writeOutput(options.output, bytes);
 }
 
 int main(int argc, char **argv) {

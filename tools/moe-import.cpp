@@ -2,8 +2,10 @@
 //
 // Hugging Face folder -> MLIR of the model phase. Exit codes: 0 done, 2 usage,
 // 3 bad input, 4 no disk, 5 not supported.
-#include "lib/core/atomic_file.h"
 #include "lib/core/errors.h"
+#include "lib/core/status_macros.h"
+#include "lib/driver/crash.h"
+#include "lib/driver/output.h"
 #include "lib/frontend/import.h"
 
 #include "mlir/IR/MLIRContext.h"
@@ -101,6 +103,7 @@ absl::Status usageError(const CLI::App &app, const CLI::ParseError &error,
 }
 
 absl::Status run(const Flags &flags) {
+  RETURN_IF_ERROR(mlir::moe::checkOutput(flags.output));
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
   mlir::moe::ImportReport report;
   auto module = mlir::moe::importFolder(
@@ -113,20 +116,14 @@ absl::Status run(const Flags &flags) {
       llvm::errs() << "moe-import: " << line << "\n";
   std::string text;
   llvm::raw_string_ostream(text) << **module << "\n";
-  if (flags.output != "-")
-    return ::moe::WriteFileAtomically(flags.output, text);
-  llvm::outs() << text;
-  llvm::outs().flush();
-  if (!llvm::outs().has_error())
-    return absl::OkStatus();
-  llvm::outs().clear_error();
-  return Error(Code::R107,
-               "standard output was closed before all was written.");
+  return mlir::moe::writeOutput(flags.output, text);
 }
 
 } // namespace
 
 int main(int argc, char **argv) {
+  mlir::moe::installCrashHandlers("moe-import");
+  mlir::moe::setCrashStep("the import");
   Flags flags;
   CLI::App app;
   app.formatter(std::make_shared<Help>());

@@ -88,10 +88,10 @@ static std::string sameFlags(int argc, char **argv, StringRef input) {
     if (argument != name && name == "o")
       ++i;
     else if (argument == name || !name.starts_with("o="))
-      command += " " + (argument.find_first_of(" ()<>|&;*?$\"\\") ==
-                                StringRef::npos
-                            ? argument.str()
-                            : "'" + argument.str() + "'");
+      command +=
+          " " + (argument.find_first_of(" ()<>|&;*?$\"\\") == StringRef::npos
+                     ? argument.str()
+                     : "'" + argument.str() + "'");
   }
   return command;
 }
@@ -104,8 +104,10 @@ static MlirOptMainConfig trackedConfig(const MlirOptMainConfig &asked,
   MlirOptMainConfig config = asked;
   config.setPassPipelineSetupFn([=, &tracker](PassManager &passes) {
     setCrashStep("the pipeline");
-    if (failed(asked.setupPassPipeline(passes)))
+    if (failed(asked.setupPassPipeline(passes))) {
+      reported = ::moe::kExitUsage;
       return failure();
+    }
     std::string pipeline;
     llvm::raw_string_ostream stream(pipeline);
     passes.printAsTextualPipeline(stream);
@@ -121,8 +123,8 @@ static MlirOptMainConfig trackedConfig(const MlirOptMainConfig &asked,
 /// Runs the passes asked for, then the interpreter. Unlike passes, which speak
 /// as an opt tool does, this tells errors in one line.
 static absl::Status interpret(StringRef text, const ToolFlags &flags,
-                              const MlirOptMainConfig &config,
-                              StringRef again, DialectRegistry &registry) {
+                              const MlirOptMainConfig &config, StringRef again,
+                              DialectRegistry &registry) {
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.printOpOnDiagnostic(false);
   StringRef name = flags.input.getValue();
@@ -134,26 +136,29 @@ static absl::Status interpret(StringRef text, const ToolFlags &flags,
       failed(config.setupPassPipeline(passes)) || failed(passes.run(*module)))
     return diagnostics.error(Code::R001, name);
   setCrashStep("the interpreter");
-  InterpretOptions options{flags.entry, flags.inputs, flags.outputs,
-                           flags.weights, flags.precision,
-                           std::clamp<int>(flags.ranks, 1, 1024)};
+  InterpretOptions options{
+      flags.entry,   flags.inputs,    flags.outputs,
+      flags.weights, flags.precision, std::clamp<int>(flags.ranks, 1, 1024)};
   if (failed(interpretFile(*module, options)))
     return diagnostics.error(Code::R001, name);
   return absl::OkStatus();
 }
 
 /// LLVM's complaint about the command line, with the flag that it suggests.
-static absl::Status usageError(StringRef usage, StringRef program) {
+static absl::Status usageError(StringRef usage) {
   auto [line, more] = usage.ltrim().split('\n');
-  line.consume_front(program);
-  line.consume_front(": ");
+  // "moe-opt: Unknown command line argument '--x'.  Try: …"
+  line = line.split(": ").second;
   StringRef what = line.split("  Try: ").first;
+  StringRef given = what.split('\'').second.split('\'').first;
   StringRef nearest = more.split("Did you mean '").second.split('\'').first;
+  if (nearest.edit_distance(given) > given.size() / 3)
+    nearest = "";
   Code code = what.starts_with("Unknown command line argument") ? Code::U101
               : what.starts_with("Too many positional")         ? Code::U107
                                                                 : Code::U103;
   return Error(code, what.trim().str(),
-               nearest.empty() ? " --help-hidden lists all flags."
+               nearest.empty() ? " --help lists all flags."
                                : " Did you mean " + nearest.str() + "?");
 }
 
@@ -189,7 +194,7 @@ static absl::Status run(int argc, char **argv) {
   if (!cl::ParseCommandLineOptions(
           argc, argv, "moe-opt: passes on mixture-of-experts programs\n",
           &usageStream)) {
-    return usageError(usage, argv[0]);
+    return usageError(usage);
   }
 
   // One thread: the crash handler has a stack of its own there, and messages
@@ -221,7 +226,8 @@ static absl::Status run(int argc, char **argv) {
   llvm::raw_string_ostream stream(printed);
   if (succeeded(MlirOptMain(stream, std::move(file), registry, config)))
     return writeOutput(flags.output, printed);
-  reported = tracker ? ::moe::kExitFailed : ::moe::kExitBadInput;
+  if (!reported)
+    reported = tracker ? ::moe::kExitFailed : ::moe::kExitBadInput;
   return absl::OkStatus();
 }
 

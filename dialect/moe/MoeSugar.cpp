@@ -37,6 +37,8 @@ LogicalResult RouterOp::verify() {
   if (!plan || !weights || weights.getRank() != 2 ||
       weights.getDimSize(1) != plan.getK() || !weights.getElementType().isF32())
     return emitOpError("expects results of a plan and f32 weights [T, K]");
+  if (!llvm::hasSingleElement(getBody()))
+    return emitOpError("expects a body of one block");
   return success();
 }
 

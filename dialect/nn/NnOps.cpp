@@ -159,7 +159,8 @@ LogicalResult RopeOp::inferReturnTypes(MLIRContext *, Loc loc,
         x, " and ", table);
   // rope C2
   int64_t start = a.getStart();
-  if (start < 0 || start + table.getDimSize(1) > x.getDimSize(2))
+  if (start < 0 || start > x.getDimSize(2) ||
+      table.getDimSize(1) > x.getDimSize(2) - start)
     return emitOptionalError(loc, "nn.rope expects start + d <= D, got ", start,
                              " + ", table.getDimSize(1), " > ",
                              x.getDimSize(2));
@@ -265,7 +266,7 @@ LogicalResult SliceOp::inferReturnTypes(MLIRContext *, Loc loc,
   int64_t start = a.getStart(), size = a.getSize();
   // slice C1
   if (x.getRank() < 1 || start < 0 || size <= 0 ||
-      start + size > x.getShape().back())
+      start > x.getShape().back() || size > x.getShape().back() - start)
     return emitOptionalError(loc,
                              "nn.slice expects a range of the last axis of ", x,
                              ", got [", start, ", ", size, "]");

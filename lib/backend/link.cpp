@@ -4,12 +4,15 @@
 #include "lib/core/errors.h"
 #include "lib/core/status_macros.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Program.h"
 #include "llvm/Support/raw_ostream.h"
+
+#include <cerrno>
 
 using llvm::SmallString;
 using llvm::StringRef;
@@ -28,7 +31,10 @@ absl::StatusOr<std::string> mlir::moe::findLinker() {
 }
 
 static absl::Status fileError(StringRef action, std::error_code error) {
-  Code code = error == std::errc::no_space_on_device ? Code::F201 : Code::F203;
+  bool full = error == std::errc::no_space_on_device ||
+              error == std::errc::file_too_large ||
+              error == std::error_code(EDQUOT, std::generic_category());
+  Code code = full ? Code::F201 : Code::F203;
   return Error(code, "temporary file for the linker: ", action.str(), ": ",
                error.message(), ". Set TMPDIR to another folder.");
 }
@@ -89,11 +95,16 @@ static absl::Status runLinker(StringRef linker, StringRef input,
                  message.empty() ? "cannot be run" : message,
                  ". Install the package lld-22.");
   auto text = llvm::MemoryBuffer::getFile(log);
-  std::string reason = text ? firstError((*text)->getBuffer()) : "";
-  if (StringRef(reason).contains("No space left"))
-    return Error(Code::F201, "temporary file for the linker: ", reason);
+  std::string why = text ? firstError((*text)->getBuffer()) : "";
+  StringRef reason = why;
+  static constexpr StringRef noRoom[] = {"No space left", "File too large",
+                                         "Disk quota"};
+  if (llvm::any_of(noRoom,
+                   [&](StringRef words) { return reason.contains(words); }))
+    return Error(Code::F201, "temporary file for the linker: ", why,
+                 ". Set TMPDIR to another folder.");
   return Error(Code::I002, "the linker refuses generated code: ",
-               reason.empty() ? message : reason);
+               why.empty() ? message : why);
 }
 
 absl::StatusOr<llvm::SmallVector<char>>

@@ -211,4 +211,20 @@ absl::Status WriteFileAtomically(const std::string& path,
   return file.Commit();
 }
 
+absl::Status WriteStdout(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t done = ::write(STDOUT_FILENO, text.data(), text.size());
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0 && errno == EPIPE)
+      return Error(Code::R107, "standard output was closed before all was ",
+                   "written.");
+    if (done < 0)
+      return Error(IsFull(errno) ? Code::F201 : Code::F202,
+                   "standard output: could not write: ", std::strerror(errno),
+                   ".");
+    text.remove_prefix(static_cast<size_t>(done));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace moe

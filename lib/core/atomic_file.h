@@ -64,6 +64,11 @@ class AtomicFile {
 absl::Status WriteFileAtomically(const std::string& path,
                                  std::string_view text);
 
+// Writes all of |text| to standard output, past stdio. F201 if there is no
+// room, R107 if nobody reads it any more, F202 on another error. Signals that
+// end the process first (SIGPIPE, SIGXFSZ) are for the caller to ignore.
+absl::Status WriteStdout(std::string_view text);
+
 }  // namespace moe
 
 #endif  // MOE_LIB_CORE_ATOMIC_FILE_H_

@@ -11,6 +11,7 @@
 #include "lib/driver/diagnostics.h"
 #include "lib/driver/pipelines.h"
 #include "lib/driver/progress.h"
+#include "passes/partition/Mesh.h"
 
 #include "llvm/ADT/StringSwitch.h"
 
@@ -78,12 +79,26 @@ private:
 };
 } // namespace
 
+/// U104 for a text that is no mesh, K111 for one that is not supported.
+static absl::Status checkMesh(const std::string &text) {
+  auto mesh = partition::parseMesh(text);
+  if (!mesh)
+    return Error(Code::U104, "--mesh: expects ", partition::kMeshForm.str(),
+                 "; got ", Quoted(text));
+  if (!partition::isSupported(*mesh))
+    return Error(Code::K111, "--mesh ", text, ": ",
+                 partition::kMeshSupport.str());
+  return absl::OkStatus();
+}
+
 absl::Status Compilation::load() {
+  RETURN_IF_ERROR(checkMesh(options.mesh));
   Progress::Step step(progress, "reading the program");
   ASSIGN_OR_RETURN(module, loadProgram(context, options.input, logger()));
   if (!options.router.empty())
     RETURN_IF_ERROR(replaceRouters(*module, options.router, logger()));
   pipeline.compute = options.compute;
+  pipeline.mesh = options.mesh;
   RETURN_IF_ERROR(selectEntries());
   prepareReproducer();
   return absl::OkStatus();
@@ -154,6 +169,8 @@ void Compilation::prepareReproducer() {
     stream << " entries=" << llvm::join(pipeline.entries, ",");
   if (!pipeline.compute.empty())
     stream << " compute=" << pipeline.compute;
+  if (!pipeline.mesh.empty())
+    stream << " mesh=" << pipeline.mesh;
   stream << (pipeline.functions ? " functions" : "") << "})";
   setReproducer(text + reproducerTrailer(flags), "moe-opt --run-reproducer");
 }

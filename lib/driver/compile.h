@@ -41,6 +41,8 @@ struct CompileOptions {
   std::vector<std::string> entries = {};
   /// "FILE@NAME"; empty: the routers of the program.
   std::string router = {};
+  /// Ranks along the axes of the mesh, "dp=4,ep=4"; empty: one device.
+  std::string mesh = {};
   /// Each gives one section of native code, in rising order; empty: all.
   std::vector<CpuLevel> levels = {};
   /// "f32" or "bf16"; empty: as the program says.

@@ -89,7 +89,11 @@ static void handleSignal(int signal) {
 }
 
 static void handleFatalError(void *, const char *reason, bool) {
-  report(StringRef(reason).take_until([](char c) { return c == '\n'; }));
+  static char line[120];
+  size_t length = 0;
+  for (; reason[length] && length < sizeof line; ++length)
+    line[length] = reason[length] == '\n' ? ' ' : reason[length];
+  report(StringRef(line, length).trim());
 }
 
 [[noreturn]] static void handleOutOfMemory() {
@@ -110,6 +114,8 @@ void mlir::moe::installCrashHandlers(StringRef tool) {
   sigemptyset(&action.sa_mask);
   for (int signal : crashSignals)
     sigaction(signal, &action, nullptr);
+  for (int signal : {SIGPIPE, SIGXFSZ})
+    std::signal(signal, SIG_IGN);
   llvm::install_fatal_error_handler(handleFatalError);
   llvm::install_bad_alloc_error_handler(
       [](void *, const char *, bool) { handleOutOfMemory(); });

@@ -23,8 +23,10 @@
 namespace mlir::moe {
 
 /// Catches the signals of crashes (also where the stack of this thread has run
-/// out), LLVM's fatal errors, and memory that cannot be had (R101, exit 4).
-/// Once per process, from the main thread; |tool| is copied.
+/// out), LLVM's fatal errors, and memory that cannot be had (R101, exit 4). A
+/// pipe that nobody reads and a file that may not grow become errors of writing
+/// instead of signals. Once per process, from the main thread; |tool| is
+/// copied.
 void installCrashHandlers(llvm::StringRef tool);
 
 /// From now on a crash writes |text| (copied) to repro-….mlir in the current

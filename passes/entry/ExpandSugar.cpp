@@ -112,6 +112,8 @@ struct ExpandSugar : entry::impl::ExpandSugarBase<ExpandSugar> {
         sugar.push_back(op);
     });
     for (Operation *op : sugar) {
+      if (failed(entry::checkSugar(op)))
+        return signalPassFailure();
       OpBuilder b(op);
       FailureOr<Value> value = failure();
       if (auto attention = dyn_cast<nn::AttentionOp>(op))

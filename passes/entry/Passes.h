@@ -17,7 +17,10 @@ namespace mlir::moe::entry {
 Value getParam(OpBuilder &builder, Operation *user, FlatSymbolRefAttr name,
                Value layer);
 
-/// Expand one operation of attention sugar; the builder stands at |op|.
+/// Emits an error unless what |op| names has the sizes that its expansion needs.
+LogicalResult checkSugar(Operation *op);
+
+/// Expand one checked operation of attention sugar; the builder stands at |op|.
 Value expandAttention(OpBuilder &builder, nn::AttentionOp op);
 Value expandLatentAttention(OpBuilder &builder, nn::LatentAttentionOp op);
 } // namespace mlir::moe::entry

@@ -319,7 +319,7 @@ TEST_F(Cli, OutputThatNobodyReads) {
       "generate toy.moe --weights w --ids 1 -n 200 | true; exit ${PIPESTATUS}");
   EXPECT_NE(outcome.exit, -1);
   const Outcome full = Run("inspect toy.moe >/dev/full; exit $?;");
-  EXPECT_EQ(full.exit, 1);
+  EXPECT_EQ(full.exit, 4);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "lib/core/atomic_file.h"
 #include "lib/core/errors.h"
 #include "lib/core/status_macros.h"
 #include "runtime/memory_stats.h"
@@ -80,12 +81,14 @@ void AddOutputFlag(CLI::App& app, CommonFlags& flags,
       ->capture_default_str();
 }
 
-absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const CommonFlags& flags) {
+absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const CommonFlags& flags,
+                                                   Channel* channel) {
   if (flags.device != "cpu")
     return Error(Code::D102, "no device ", Quoted(flags.device),
                  " here: this build runs on --device cpu");
   EngineOptions options;
   options.threads = flags.threads;
+  options.channel = channel;
   if (!flags.isa.empty()) {
     options.isa = IsaFromName(flags.isa);
     if (!options.isa)
@@ -100,21 +103,23 @@ absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const CommonFlags& flags) {
   return engine;
 }
 
-absl::Status LoadWeights(Engine& engine, const CommonFlags& flags) {
+absl::Status LoadWeights(Engine& engine, const CommonFlags& flags, bool tell) {
   const double start = Now();
   if (flags.random_weights)
     return engine.MakeRandomWeights(*flags.random_weights);
   if (flags.weights.empty())
     return Error(Code::U102, "give --weights DIR or --random-weights SEED");
   RETURN_IF_ERROR(engine.LoadWeights(flags.weights));
-  TellWhatWasRead(engine.weights()->report(), flags.weights, Now() - start);
+  if (tell)
+    TellWhatWasRead(engine.weights()->report(), flags.weights, Now() - start);
   return absl::OkStatus();
 }
 
-absl::Status LoadWeightsIfAny(Engine& engine, const CommonFlags& flags) {
+absl::Status LoadWeightsIfAny(Engine& engine, const CommonFlags& flags,
+                              bool tell) {
   const bool given = flags.random_weights || !flags.weights.empty();
   if (!given && engine.manifest().params.empty()) return absl::OkStatus();
-  return LoadWeights(engine, flags);
+  return LoadWeights(engine, flags, tell);
 }
 
 absl::StatusOr<const ModelSpec*> GetModel(const Engine& engine) {
@@ -143,13 +148,11 @@ absl::StatusOr<int64_t> MaxMemory(const CommonFlags& flags) {
                "found ", Quoted(text));
 }
 
-absl::Status Print(std::string_view text) {
-  if (fwrite(text.data(), 1, text.size(), stdout) != text.size() ||
-      fflush(stdout) != 0)
-    return Error(Code::R107, "standard output was closed before all was ",
-                 "written");
-  return absl::OkStatus();
+absl::Status CheckOutput(const std::string& path) {
+  return path.empty() ? absl::OkStatus() : AtomicFile::Create(path).status();
 }
+
+absl::Status Print(std::string_view text) { return WriteStdout(text); }
 
 absl::Status PrintJson(const Json& value) {
   return Print(DumpJson(value) + "\n");

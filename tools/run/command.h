@@ -57,14 +57,17 @@ Action AddPlan(CLI::App& app);
 Action AddInspect(CLI::App& app);
 Action AddExplain(CLI::App& app);
 
-// Opens the module. D102 for a device other than the processor, U103 for an
+// Opens the module, for one rank of those that |channel| joins. D102 for a device other than the processor, U103 for an
 // unknown ISA level.
-absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const CommonFlags& flags);
-// Loads or makes the weights, and tells on stderr what was read and what was
+absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const CommonFlags& flags,
+                                                   Channel* channel = nullptr);
+// Loads or makes the weights, and unless |tell| is false says on stderr what was read and what was
 // not used. U102 if neither flag was given, U104 if both were.
-absl::Status LoadWeights(Engine& engine, const CommonFlags& flags);
+absl::Status LoadWeights(Engine& engine, const CommonFlags& flags,
+                         bool tell = true);
 // OK if neither flag was given and the module has no parameters.
-absl::Status LoadWeightsIfAny(Engine& engine, const CommonFlags& flags);
+absl::Status LoadWeightsIfAny(Engine& engine, const CommonFlags& flags,
+                              bool tell = true);
 
 // The model part of the manifest; U108 if the module is of loose functions.
 absl::StatusOr<const ModelSpec*> GetModel(const Engine& engine);
@@ -72,7 +75,12 @@ absl::StatusOr<const ModelSpec*> GetModel(const Engine& engine);
 // --max-memory in bytes, 0 if not given; U103 if it is no size.
 absl::StatusOr<int64_t> MaxMemory(const CommonFlags& flags);
 
-// Writes to stdout at once. R107 if nobody reads it any more.
+// Finds out before the work whether a file can be written, and leaves it as it
+// is; OK if |path| is empty. F203, F204.
+absl::Status CheckOutput(const std::string& path);
+
+// Writes to stdout at once. R107 if nobody reads it any more, F201 if it is a
+// file on a full disk.
 absl::Status Print(std::string_view text);
 // One JSON value on a line of its own.
 absl::Status PrintJson(const Json& value);

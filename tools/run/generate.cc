@@ -167,6 +167,7 @@ Action AddGenerate(CLI::App& app) {
   GenerateRequest& request = flags->request;
   app.add_option("-n,--new-tokens", request.max_new_tokens,
                  "new tokens at most")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31))
       ->type_name("N")
       ->capture_default_str();
   app.add_option("--temperature", request.sampling.temperature,

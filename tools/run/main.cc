@@ -165,6 +165,7 @@ absl::Status Dispatch(std::vector<std::string> arguments) {
 
 int Main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of writing
   signal(SIGINT, OnInterrupt);
   std::vector<std::string> arguments(argv + 1, argv + argc);
   const bool json = TakeDiagnostics(arguments);

@@ -86,6 +86,7 @@ class ScoreRun {
     }
     if (!flags_.routing.empty())
       RETURN_IF_ERROR(routing_.Write(flags_.routing));
+    RETURN_IF_ERROR(Print(kept_));
     return Total();
   }
 
@@ -137,10 +138,18 @@ class ScoreRun {
     sum_ += sum;
     count_ += nll.size();
     if (flags_.common.output == "json")
-      return PrintJson({{"nll", nll}, {"tokens", ids.size()}});
-    return Print(Joined("row ", row, ": ", ids.size(), " tokens, nll ",
-                        Fixed(nll.empty() ? 0 : sum / Count(nll.size()), 6),
-                        "\n"));
+      return Say(DumpJson(Json{{"nll", nll}, {"tokens", ids.size()}}) + "\n");
+    return Say(Joined("row ", row, ": ", ids.size(), " tokens, nll ",
+                      Fixed(nll.empty() ? 0 : sum / Count(nll.size()), 6),
+                      "\n"));
+  }
+
+  // Prints at once, or once the files are written: if they cannot be, there is
+  // no answer.
+  absl::Status Say(const std::string& line) {
+    if (flags_.logits.empty() && flags_.routing.empty()) return Print(line);
+    kept_ += line;
+    return absl::OkStatus();
   }
 
   absl::Status Total() const {
@@ -158,6 +167,7 @@ class ScoreRun {
   Scorer scorer_;
   size_t max_tokens_;
   RoutingStore routing_;
+  std::string kept_;
   double sum_ = 0;
   size_t count_ = 0;
 };
@@ -189,6 +199,8 @@ absl::Status Score(const ScoreFlags& flags) {
   ASSIGN_OR_RETURN(const int64_t limit, MaxMemory(flags.common));
   ASSIGN_OR_RETURN(const MemoryPlan plan, PlanScore(engine->module(), options));
   RETURN_IF_ERROR(CheckFits(plan, limit));
+  RETURN_IF_ERROR(CheckOutput(flags.logits));
+  RETURN_IF_ERROR(CheckOutput(flags.routing));
   RETURN_IF_ERROR(LoadWeights(*engine, flags.common));
   ASSIGN_OR_RETURN(Scorer scorer, Scorer::Create(*engine, options));
   return ScoreRun(flags, *model, rows, std::move(scorer), options.max_tokens)
