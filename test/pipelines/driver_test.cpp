@@ -101,6 +101,50 @@ TEST(Nesting, RefusesChainsOfMinusAndBytecode) {
   EXPECT_TRUE(checkNesting("", "").ok());
 }
 
+TEST(Nesting, FollowsAliases) {
+  const auto chain = [](int count, const std::string& step) {
+    std::string text = "#a0 = [1]\n";
+    for (int i = 0; i < count; ++i) {
+      const std::string last = "#a" + std::to_string(i);
+      text += "#a" + std::to_string(i + 1) + " = ";
+      for (char c : step) text += c == '@' ? last : std::string(1, c);
+      text += "\n";
+    }
+    return text + "module attributes {a = #a" + std::to_string(count) + "}\n";
+  };
+  EXPECT_TRUE(checkNesting(chain(255, "[@]"), "").ok());
+  EXPECT_THAT(std::string(checkNesting(chain(256, "[@]"), "").message()),
+              HasSubstr(":257: nested deeper than 256 levels"));
+  EXPECT_TRUE(checkNesting(chain(10, "[@, @]"), "").ok());
+  EXPECT_THAT(std::string(checkNesting(chain(40, "[@, @]"), "").message()),
+              HasSubstr("aliases expand to more than 64 MiB"));
+  // Values on several lines, uses of an alias by many, and a new meaning.
+  EXPECT_TRUE(checkNesting(chain(200, "[\n  @\n]"), "").ok());
+  std::string many = "#m = affine_map<(d0) -> (d0)>\n";
+  for (int i = 0; i < 100000; ++i) many += "op {a = #m, b = !moe.plan<#m>}\n";
+  EXPECT_TRUE(checkNesting(many, "").ok());
+  std::string own = "#m = [1]\n";
+  for (int i = 0; i < 300; ++i) own += "#m = [1]\n";
+  EXPECT_TRUE(checkNesting(own, "").ok());
+}
+
+TEST(Nesting, CountsOperatorsOfOneExpression) {
+  const auto sum = [](int count) {
+    std::string text = "affine_map<(d0) -> (d0";
+    for (int i = 0; i < count; ++i) text += i % 2 ? " + 1" : " mod 2";
+    return text + ")>";
+  };
+  EXPECT_TRUE(checkNesting(sum(4096), "").ok());
+  EXPECT_THAT(std::string(checkNesting(sum(4097), "").message()),
+              HasSubstr("an expression of more than 4096 operators"));
+  // Lists and constants are no expressions.
+  std::string list = "dense<[0", lines;
+  for (int i = 0; i < 10000; ++i) list += ", -1.0e-5";
+  for (int i = 0; i < 10000; ++i) lines += "%c = arith.constant -1 : i32\n";
+  EXPECT_TRUE(checkNesting(list + "]>", "").ok());
+  EXPECT_TRUE(checkNesting("{" + lines + "}", "").ok());
+}
+
 TEST(Crash, TrailerEscapesThePipeline) {
   EXPECT_THAT(reproducerTrailer("builtin.module(x{a=\"b\"})"),
               HasSubstr(R"-(pipeline: "builtin.module(x{a=\22b\22})")-"));

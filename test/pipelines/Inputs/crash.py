@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """crash.py FOLDER MODEL: crashes, run in FOLDER. A signal while moe-opt reads, a
-type nested so deep (by aliases, which no scan of the text sees) that printing
-it runs out of stack, and a signal while moe-compile makes code. Each must end
+program nested deeper than its stack allows, and a signal while moe-compile
+makes code. Each must end
 in exit code 70, one line, and where a program was read a reproducer that
 runs."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -28,19 +29,30 @@ errors = process.communicate()[1]
 if process.returncode != 70 or "moe-opt: error[MOE-I001]: bug in" not in errors:
     fail(f"exit {process.returncode}: {errors}")
 
-depth = 200000
-aliases = "".join(f"!t{i + 1} = tuple<!t{i}>\n" for i in range(depth))
+
+
+def small_stack():
+    resource.setrlimit(resource.RLIMIT_STACK, (256 << 10, 256 << 10))
+
+
 with open("deep.mlir", "w", encoding="utf-8") as file:
-    file.write(f"!t0 = tuple<i32>\n{aliases}func.func private @f(!t{depth})\n")
-done = subprocess.run(["moe-opt", "deep.mlir"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-line = done.stderr.strip()
-if done.returncode != 70 or "\n" in line or "Reproducer: repro-" not in line:
-    fail(f"exit {done.returncode}: {done.stderr[:1000]}")
-name = line.split("Reproducer: ")[1].split(". Run:")[0]
-with open(name, encoding="utf-8") as file, open("deep.mlir", encoding="utf-8") as source:
-    if file.read() != source.read():
-        fail("the reproducer is not the program")
-print(line)
+    file.write("module {}\n// -----\n" + "module {" * 250 + "}" * 250 + "\n")
+for flags in ([], ["--split-input-file", "--canonicalize"]):
+    done = subprocess.run(["moe-opt", *flags, "deep.mlir", "-o", "deep.out"], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True, preexec_fn=small_stack)
+    line = done.stderr.strip()
+    if done.returncode != 70 or "\n" in line or "Reproducer: repro-" not in line:
+        fail(f"exit {done.returncode}: {done.stderr[:1000]}")
+    name = line.split("Reproducer: ")[1].split(". Run:")[0]
+    with open(name, encoding="utf-8") as file, open("deep.mlir", encoding="utf-8") as source:
+        if file.read() != source.read():
+            fail("the reproducer is not the program")
+    again = subprocess.run(line.split(". Run: ")[1].split(), capture_output=True, preexec_fn=small_stack)
+    if again.returncode != 70 or again.stderr.decode().strip() != line:
+        fail(f"exit {again.returncode} of the reproducer: {again.stderr}")
+    if os.path.exists("deep.out"):
+        fail("the crash left an output")
+    print(line)
 
 command = ["moe-compile", sys.argv[2], "--verbose", "-o", "never.moe"]
 with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

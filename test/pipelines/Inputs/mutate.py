@@ -43,6 +43,12 @@ def programs(folder):
     return sorted(found)
 
 
+def phases(model):
+    """The same model at later phases."""
+    flags = ("--moe-to-step=entries=score", "--moe-to-step=entries=decode", "--moe-to-fused=entries=score")
+    return [subprocess.run(["moe-opt", model, flag], capture_output=True, text=True, check=True).stdout for flag in flags]
+
+
 SWAPS = [("f32", "bf16", "f64", "f16", "i32", "i1"), ("silu", "gelu_tanh", "relu", "sigmoid"), ("sum", "max", "mean", "min"),
          ("half", "interleaved"), ("axis(0)", "axis(1)", "axis(2)"), ("score", "prefill", "decode"), ("?x", "4x", "0x", "1x")]
 
@@ -180,7 +186,7 @@ def main():
     os.makedirs(work)
     os.chdir(work)
     rng, run, start = random.Random(seed), Run(), time.monotonic()
-    sources = run.all([], programs(folder))
+    sources = run.all([], programs(folder) + phases(os.path.join(folder, "passes/entry/Inputs/mixtral.mlir")))
     texts = [(mutate if number % 4 == 0 else change)(rng, sources) for number in range(count)]
     taken = run.all([], texts)
     for mode in MODES:
