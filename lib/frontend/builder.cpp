@@ -14,12 +14,39 @@ constexpr int64_t kDynamic = ShapedType::kDynamic;
 // Routers
 //===----------------------------------------------------------------------===//
 
+/// |value| in all elements of a [T, N] tensor like |like|.
+static Value constantLike(OpBuilder &builder, Location loc, Value like,
+                          double value) {
+  auto type = cast<RankedTensorType>(like.getType());
+  auto row = RankedTensorType::get({type.getDimSize(1)}, type.getElementType());
+  Value constant = arith::ConstantOp::create(
+      builder, loc,
+      DenseElementsAttr::get(
+          row, builder.getFloatAttr(type.getElementType(), value).getValue()));
+  return nn::BroadcastOp::create(builder, loc, type, constant, like,
+                                 uint64_t{0});
+}
+
 Value RouterBuilder::linear(Value x, Value w) {
   return nn::LinearOp::create(builder, loc, x, w, Value());
 }
 
 Value RouterBuilder::softmax(Value scores) {
   return nn::SoftmaxOp::create(builder, loc, scores, uint64_t{1});
+}
+
+Value RouterBuilder::sigmoid(Value scores) {
+  return nn::ActivateOp::create(builder, loc, scores, nn::Activation::Sigmoid);
+}
+
+Value RouterBuilder::addBias(Value scores, Value bias) {
+  auto type = cast<RankedTensorType>(bias.getType());
+  if (!type.getElementType().isF32())
+    bias = arith::ExtFOp::create(builder, loc, type.clone(builder.getF32Type()),
+                                 bias);
+  Value rows = nn::BroadcastOp::create(builder, loc, scores.getType(), bias,
+                                       scores, uint64_t{0});
+  return arith::AddFOp::create(builder, loc, scores, rows);
 }
 
 Value RouterBuilder::select(Value scores, int64_t k) {
@@ -31,33 +58,36 @@ Value RouterBuilder::pick(Value scores, Value idx) {
   return PickOp::create(builder, loc, scores, idx);
 }
 
-Value RouterBuilder::renormalize(Value weights) {
+Value RouterBuilder::renormalize(Value weights, double eps, double least) {
   Value sum = nn::ReduceOp::create(builder, loc, weights, nn::ReduceKind::Sum,
                                    uint64_t{1});
   Value den = nn::BroadcastOp::create(builder, loc, weights.getType(), sum,
                                       Value(), uint64_t{1});
+  if (eps != 0)
+    den = arith::AddFOp::create(builder, loc, den, constant(weights, eps));
+  if (least != 0)
+    den =
+        arith::MaximumFOp::create(builder, loc, den, constant(weights, least));
   return arith::DivFOp::create(builder, loc, weights, den);
+}
+
+Value RouterBuilder::constant(Value like, double value) {
+  return constantLike(builder, loc, like, value);
 }
 
 Value RouterBuilder::scale(Value weights, double factor) {
   if (factor == 1)
     return weights;
-  auto type = cast<RankedTensorType>(weights.getType());
-  auto row = RankedTensorType::get({type.getDimSize(1)}, type.getElementType());
-  Value constant = arith::ConstantOp::create(
-      builder, loc,
-      DenseElementsAttr::get(
-          row, builder.getFloatAttr(type.getElementType(), factor).getValue()));
-  Value all = nn::BroadcastOp::create(builder, loc, type, constant, weights,
-                                      uint64_t{0});
-  return arith::MulFOp::create(builder, loc, weights, all);
+  return arith::MulFOp::create(builder, loc, weights,
+                               constant(weights, factor));
 }
 
 Value RouterBuilder::groupMask(Value scores, int64_t groups, int64_t keep,
-                               GroupScore score, double fill) {
-  return GroupMaskOp::create(
-      builder, loc, scores, static_cast<uint64_t>(groups),
-      static_cast<uint64_t>(keep), score, uint64_t{1}, llvm::APFloat(fill));
+                               GroupScore score, double fill, int64_t top) {
+  return GroupMaskOp::create(builder, loc, scores,
+                             static_cast<uint64_t>(groups),
+                             static_cast<uint64_t>(keep), score,
+                             static_cast<uint64_t>(top), llvm::APFloat(fill));
 }
 
 //===----------------------------------------------------------------------===//
@@ -156,25 +186,31 @@ Param ModelBuilder::gated(llvm::StringRef paramName, llvm::StringRef gate,
 
 FlatSymbolRefAttr ModelBuilder::router(llvm::StringRef routerName,
                                        int64_t hidden, int64_t experts,
-                                       int64_t k, Param gate, RouterBody body) {
+                                       int64_t k, Param gate, Param bias,
+                                       RouterBody body) {
   llvm::erase_if(matrices,
                  [&](const Param &p) { return p.symbol == gate.symbol; });
   Type f32 = builder.getF32Type();
   Type plan = PlanType::get(&context, PlanLayout::TokenMajor, experts, k);
+  llvm::SmallVector<Type> inputs{RankedTensorType::get({kDynamic, hidden}, f32),
+                                 gate.type};
+  if (bias)
+    inputs.push_back(bias.type);
   auto type = builder.getFunctionType(
-      {RankedTensorType::get({kDynamic, hidden}, f32), gate.type},
-      {plan, RankedTensorType::get({kDynamic, k}, f32)});
+      inputs, {plan, RankedTensorType::get({kDynamic, k}, f32)});
   auto op =
       RouterOp::create(builder, location, builder.getStringAttr(routerName),
                        TypeAttr::get(type), ArrayAttr(), ArrayAttr());
   Block *block = new Block();
   op.getBody().push_back(block);
-  block->addArguments(type.getInputs(), {location, location});
+  for (Type input : inputs)
+    block->addArgument(input, location);
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToEnd(block);
   RouterBuilder inner(builder, location);
   auto [idx, combine] =
-      body(inner, block->getArgument(0), block->getArgument(1));
+      body(inner, block->getArgument(0), block->getArgument(1),
+           bias ? block->getArgument(2) : Value());
   Value made = MakePlanOp::create(builder, location, idx,
                                   static_cast<uint64_t>(experts));
   ReturnOp::create(builder, location, ValueRange{made, combine});
@@ -247,14 +283,66 @@ Value ModelBuilder::rmsNorm(Value x, Param weight, Value layer, double eps) {
                                llvm::APFloat(eps));
 }
 
+Value ModelBuilder::layerNorm(Value x, Param weight, Param bias, Value layer,
+                              double eps) {
+  return nn::LayerNormOp::create(builder, location, x, get(weight, layer),
+                                 bias ? get(bias, layer) : Value(),
+                                 llvm::APFloat(eps));
+}
+
+Value ModelBuilder::linear(Value x, Param weight, Param bias, Value layer) {
+  return nn::LinearOp::create(builder, location, x, get(weight, layer),
+                              bias ? get(bias, layer) : Value());
+}
+
+Value ModelBuilder::scale(Value x, double factor) {
+  if (factor == 1)
+    return x;
+  return arith::MulFOp::create(builder, location, x,
+                               constantLike(builder, location, x, factor));
+}
+
+Value ModelBuilder::clamp(Value x, double limit) {
+  if (limit == 0)
+    return x;
+  x = arith::MinimumFOp::create(builder, location, x,
+                                constantLike(builder, location, x, limit));
+  return arith::MaximumFOp::create(builder, location, x,
+                                   constantLike(builder, location, x, -limit));
+}
+
+Value ModelBuilder::mlp(Value h, Param norm, double eps, Value layer,
+                        const MlpParams &params) {
+  return nn::MlpOp::create(builder, location, h.getType(), h, layer,
+                           norm.symbol, builder.getF64FloatAttr(eps),
+                           params.gateUp.symbol, params.down.symbol,
+                           nn::ActivationAttr::get(&context, params.act),
+                           params.gateUpBias.symbol, params.downBias.symbol);
+}
+
 Value ModelBuilder::add(Value a, Value b) {
   return arith::AddFOp::create(builder, location, a, b);
 }
 
+/// x times sigmoid(gate(rows)), one number for each row.
+static Value gateRows(OpBuilder &builder, Location loc, Value rows, Value gate,
+                      Value x) {
+  Value z = nn::LinearOp::create(builder, loc, rows, gate, Value());
+  Value s = nn::ActivateOp::create(builder, loc, z, nn::Activation::Sigmoid);
+  auto type = cast<RankedTensorType>(s.getType());
+  Value column = nn::ReshapeOp::create(
+      builder, loc, RankedTensorType::get({kDynamic}, type.getElementType()),
+      s);
+  Value wide = nn::BroadcastOp::create(builder, loc, x.getType(), column,
+                                       Value(), uint64_t{1});
+  return arith::MulFOp::create(builder, loc, wide, x);
+}
+
 /// down(glu(gate_up(rows))), the parameters as block arguments behind the rows:
-/// matrices first, then biases.
+/// matrices first, then biases, then what gates the result.
 static void buildMlpBody(OpBuilder &builder, Location loc, Region &region,
-                         const MlpParams &params, Type rows, bool perExpert) {
+                         const MlpParams &params, const Param &rowGate,
+                         Type rows, bool perExpert) {
   Block *block = new Block();
   region.push_back(block);
   OpBuilder::InsertionGuard guard(builder);
@@ -271,17 +359,20 @@ static void buildMlpBody(OpBuilder &builder, Location loc, Region &region,
   };
   Value gateUp = argument(params.gateUp), down = argument(params.down);
   Value gateUpBias = argument(params.gateUpBias),
-        downBias = argument(params.downBias);
+        downBias = argument(params.downBias), gate = argument(rowGate);
   Value g = nn::LinearOp::create(builder, loc, x, gateUp, gateUpBias);
   Value u = nn::GluOp::create(builder, loc, g, params.act);
   Value y = nn::LinearOp::create(builder, loc, u, down, downBias);
+  if (gate)
+    y = gateRows(builder, loc, x, gate, y);
   YieldOp::create(builder, loc, ValueRange{y});
 }
 
-static ArrayAttr symbolsOf(Builder &builder, const MlpParams &params) {
+static ArrayAttr symbolsOf(Builder &builder, const MlpParams &params,
+                           const Param &rowGate = {}) {
   llvm::SmallVector<Attribute> symbols;
-  for (const Param *param :
-       {&params.gateUp, &params.down, &params.gateUpBias, &params.downBias})
+  for (const Param *param : {&params.gateUp, &params.down, &params.gateUpBias,
+                             &params.downBias, &rowGate})
     if (*param)
       symbols.push_back(param->symbol);
   return builder.getArrayAttr(symbols);
@@ -289,18 +380,21 @@ static ArrayAttr symbolsOf(Builder &builder, const MlpParams &params) {
 
 Value ModelBuilder::moeLayer(Value x, Value layer, const MoeParams &params) {
   ArrayAttr none = builder.getArrayAttr({});
+  llvm::SmallVector<Attribute> routing{params.gate.symbol};
+  if (params.gateBias)
+    routing.push_back(params.gateBias.symbol);
   auto op = LayerOp::create(
       builder, location, x.getType(), x, layer, params.router,
-      builder.getArrayAttr({params.gate.symbol}),
-      builder.getI64IntegerAttr(params.experts),
+      builder.getArrayAttr(routing), builder.getI64IntegerAttr(params.experts),
       builder.getI64IntegerAttr(params.segments),
       symbolsOf(builder, params.expert),
-      params.shared ? symbolsOf(builder, *params.shared) : none);
-  buildMlpBody(builder, location, op.getBody(), params.expert, x.getType(),
+      params.shared ? symbolsOf(builder, *params.shared, params.sharedGate)
+                    : none);
+  buildMlpBody(builder, location, op.getBody(), params.expert, {}, x.getType(),
                true);
   if (params.shared)
-    buildMlpBody(builder, location, op.getShared(), *params.shared, x.getType(),
-                 false);
+    buildMlpBody(builder, location, op.getShared(), *params.shared,
+                 params.sharedGate, x.getType(), false);
   return op.getResult();
 }
 
@@ -308,6 +402,13 @@ void ModelBuilder::end(Value x, Param norm, double eps, Param head) {
   Value logits = nn::HeadOp::create(builder, location,
                                     model.getResultTypes()[0], x, norm.symbol,
                                     builder.getF64FloatAttr(eps), head.symbol);
+  nn::ReturnOp::create(builder, location, ValueRange{logits});
+}
+
+void ModelBuilder::finish(Value logits) {
+  if (logits.getType() != model.getResultTypes()[0])
+    logits = arith::ExtFOp::create(builder, location, model.getResultTypes()[0],
+                                   logits);
   nn::ReturnOp::create(builder, location, ValueRange{logits});
 }
 

@@ -45,10 +45,11 @@ struct MlpParams {
 /// A mixture-of-experts layer.
 struct MoeParams {
   FlatSymbolRefAttr router = {};
-  Param gate = {}; ///< of the router
+  Param gate = {}, gateBias = {}; ///< of the router; the second may be absent
   int64_t experts = 0, segments = 1;
   MlpParams expert = {};
   std::optional<MlpParams> shared = {};
+  Param sharedGate = {}; ///< [1, D]: scales what the shared experts give
 };
 
 /// Operations of a router's body.
@@ -58,12 +59,21 @@ public:
       : builder(builder), loc(loc) {}
   Value linear(Value x, Value w);
   Value softmax(Value scores); ///< over experts
+  Value sigmoid(Value scores);
+  /// |scores| with |bias| [E] added to every row.
+  Value addBias(Value scores, Value bias);
   Value select(Value scores, int64_t k);
   Value pick(Value scores, Value idx);
-  Value renormalize(Value weights); ///< to sum 1 over the chosen
+  /// To sum 1 over the chosen: divided by max(sum + |eps|, |least|).
+  Value renormalize(Value weights, double eps = 0, double least = 0);
   Value scale(Value weights, double factor);
   Value groupMask(Value scores, int64_t groups, int64_t keep, GroupScore score,
-                  double fill);
+                  double fill, int64_t top = 1);
+  /// |value| everywhere, of the type of |like|.
+  Value constant(Value like, double value);
+
+  OpBuilder &ops() { return builder; }
+  Location where() const { return loc; }
 
 private:
   OpBuilder &builder;
@@ -89,12 +99,12 @@ public:
   Param gated(llvm::StringRef name, llvm::StringRef gate, llvm::StringRef up,
               int64_t width, int64_t columns, std::optional<LayerRange> layers);
 
-  /// `moe.router @name(x, gate) -> (plan, weights)`. |body| gives the chosen
-  /// experts [T, K] and their weights [T, K].
+  /// `moe.router @name(x, gate, bias) -> (plan, weights)`; |bias| may be
+  /// absent. |body| gives the chosen experts [T, K] and their weights [T, K].
   using RouterBody = llvm::function_ref<std::pair<Value, Value>(
-      RouterBuilder &, Value x, Value gate)>;
+      RouterBuilder &, Value x, Value gate, Value bias)>;
   FlatSymbolRefAttr router(llvm::StringRef name, int64_t hidden,
-                           int64_t experts, int64_t k, Param gate,
+                           int64_t experts, int64_t k, Param gate, Param bias,
                            RouterBody body);
 
   /// Starts the model with the embedding of the ids. Activations are bf16 if
@@ -105,11 +115,20 @@ public:
   Value layers(LayerRange range, Value x,
                llvm::function_ref<Value(Value layer, Value x)> body);
   Value rmsNorm(Value x, Param weight, Value layer, double eps);
+  Value layerNorm(Value x, Param weight, Param bias, Value layer, double eps);
+  Value linear(Value x, Param weight, Param bias, Value layer);
   Value add(Value a, Value b);
+  Value scale(Value x, double factor); ///< |x| itself for 1
+  Value clamp(Value x, double limit);  ///< to ±|limit|; |x| itself for 0
   /// y = mixture(x), without norm and residual.
   Value moeLayer(Value x, Value layer, const MoeParams &params);
+  /// h + mlp(norm(h)).
+  Value mlp(Value h, Param norm, double eps, Value layer,
+            const MlpParams &params);
   /// Final norm, output projection, return.
   void end(Value x, Param norm, double eps, Param head);
+  /// The same for models whose end is another: logits in any float type.
+  void finish(Value logits);
 
   OpBuilder &ops() { return builder; }
   Location loc() const { return location; }

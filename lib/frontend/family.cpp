@@ -67,7 +67,9 @@ FrameParams declareFrame(ImportContext &in) {
 
 MlpParams declareExperts(ImportContext &in, llvm::StringRef prefix,
                          const ExpertNames &names, const ExpertsConfig &experts,
-                         LayerRange layers) {
+                         LayerRange layers, llvm::StringRef suffix) {
+  std::string gateUpName = "gate_up" + suffix.str(),
+              downName = "down" + suffix.str();
   int64_t e = experts.count, width = experts.width, hidden = in.common.hidden;
   ModelBuilder &m = in.model;
   MlpParams out;
@@ -79,8 +81,8 @@ MlpParams declareExperts(ImportContext &in, llvm::StringRef prefix,
     gateUp.strides = {2 * width * hidden, hidden, 1};
     Source down{.pattern = base + "down_proj", .shape = {e, hidden, width}};
     down.strides = {hidden * width, width, 1};
-    out.gateUp = m.param("gate_up", gateUp.shape, gateUp, layers);
-    out.down = m.param("down", down.shape, down, layers);
+    out.gateUp = m.param(gateUpName, gateUp.shape, gateUp, layers);
+    out.down = m.param(downName, down.shape, down, layers);
     return out;
   }
   auto pattern = [&](llvm::StringRef part) {
@@ -93,8 +95,8 @@ MlpParams declareExperts(ImportContext &in, llvm::StringRef prefix,
             .at = width,
             .rows = width};
   Source down{.pattern = pattern(names.down), .shape = {hidden, width}};
-  out.gateUp = m.param("gate_up", {e, 2 * width, hidden}, {gate, up}, layers);
-  out.down = m.param("down", {e, hidden, width}, down, layers);
+  out.gateUp = m.param(gateUpName, {e, 2 * width, hidden}, {gate, up}, layers);
+  out.down = m.param(downName, {e, hidden, width}, down, layers);
   return out;
 }
 

@@ -59,13 +59,14 @@ FrameParams declareFrame(ImportContext &in);
 
 /// Routed experts: |prefix| is the part of the names up to "experts", such as
 /// "model.layers.{i}.mlp.". Separate tensors for each expert, or tensors of all
-/// experts, gate and up joined, as newer writers fuse them.
+/// experts, gate and up joined, as newer writers fuse them. Symbols end in
+/// |suffix|.
 struct ExpertNames {
   llvm::StringRef gate = "gate_proj", up = "up_proj", down = "down_proj";
 };
 MlpParams declareExperts(ImportContext &in, llvm::StringRef prefix,
                          const ExpertNames &names, const ExpertsConfig &experts,
-                         LayerRange layers);
+                         LayerRange layers, llvm::StringRef suffix = "");
 
 /// A gated MLP of one width: symbols |symbol|gate_up and |symbol|down, names
 /// |prefix|gate_proj.weight and so on.

@@ -255,8 +255,18 @@ absl::StatusOr<RopeTable> readRope(JsonFields &config,
                  " and type ", Quoted(old), " differ.");
   if (type.empty() && fields.Has("factor"))
     return Error(Code::C103, fields.where(), ": key 'rope_type' is missing.");
-  ASSIGN_OR_RETURN(double partial, fields.NumberOr("partial_rotary_factor", 1));
-  if (partial != 1)
+  double fallback = options.partial ? options.partial : 1;
+  ASSIGN_OR_RETURN(double partial,
+                   config.NumberOr("partial_rotary_factor", fallback));
+  ASSIGN_OR_RETURN(partial, fields.NumberOr("partial_rotary_factor", partial));
+  RopeOptions rotated = options;
+  if (options.partial) {
+    if (!(partial > 0 && partial <= 1))
+      return Error(Code::C105, fields.where(),
+                   ": key 'partial_rotary_factor': ", partial,
+                   " is not in (0, 1].");
+    rotated.dims = static_cast<int64_t>(options.dims * partial);
+  } else if (partial != 1)
     return Error(Code::C109, fields.where(),
                  ": key 'partial_rotary_factor' with value ", partial,
                  " is not supported for ", std::string_view(options.modelType),
@@ -264,7 +274,7 @@ absl::StatusOr<RopeTable> readRope(JsonFields &config,
 
   ASSIGN_OR_RETURN(
       RopeTable out,
-      Reader(fields, options, theta).read(type.empty() ? "default" : type));
+      Reader(fields, rotated, theta).read(type.empty() ? "default" : type));
   for (const std::string &key : fields.Unread())
     out.notes.push_back(::moe::Joined("key ", Quoted(key),
                                       " has no use in type '", out.type, "'"));

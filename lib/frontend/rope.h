@@ -29,6 +29,9 @@ struct RopeTable {
 struct RopeOptions {
   int64_t dims = 0; ///< rotated dimensions; refused unless even (C106)
   double defaultTheta = 1e4;
+  /// The share of `dims` that rotates where `partial_rotary_factor` is absent;
+  /// 0: all rotate and the key may only be 1.
+  double partial = 0;
   int64_t maxPositions = 0;
   llvm::StringRef modelType; ///< for messages
 };

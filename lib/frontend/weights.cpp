@@ -58,11 +58,12 @@ int64_t Weights::countAfter(llvm::StringRef prefix) const {
 absl::Status Weights::checkCounts(const Source &source,
                                   std::optional<LayerRange> range) {
   auto check = [&](const std::string &prefix, llvm::StringRef what,
-                   llvm::StringRef key, int64_t expected) -> absl::Status {
+                   llvm::StringRef key, int64_t expected,
+                   int64_t more) -> absl::Status {
     if (!counted.insert(prefix).second)
       return absl::OkStatus();
     int64_t found = countAfter(prefix);
-    if (!found || found == expected)
+    if (!found || (found >= expected && found <= expected + more))
       return absl::OkStatus();
     return Error(Code::C106, "config.json: ", std::string_view(key), " is ",
                  expected, ", but the tensors of ", ShownPath(dir()), " have ",
@@ -72,11 +73,11 @@ absl::Status Weights::checkCounts(const Source &source,
   llvm::StringRef pattern(source.pattern);
   if (range)
     RETURN_IF_ERROR(check(pattern.split("{i}").first.str(), "layers",
-                          "num_hidden_layers", layers));
+                          "num_hidden_layers", layers, skipped));
   if (pattern.contains("{e}"))
     RETURN_IF_ERROR(check(
         expandPattern(pattern.split("{e}").first, range ? range->lo : 0, 0),
-        "experts", expertsKey, experts));
+        "experts", expertsKey, experts, 0));
   return absl::OkStatus();
 }
 
@@ -126,9 +127,13 @@ Weights::finish(llvm::ArrayRef<llvm::StringRef> harmless) const {
   for (const Tensor *tensor : checkpoint.tensors()) {
     if (used.contains(tensor))
       continue;
+    llvm::StringRef rest(tensor->name);
     bool known = llvm::any_of(harmless, [&](llvm::StringRef suffix) {
-      return llvm::StringRef(tensor->name).ends_with(suffix);
+      return rest.ends_with(suffix);
     });
+    int64_t layer = 0;
+    if (rest.consume_front("model.layers.") && !rest.consumeInteger(10, layer))
+      known |= layer >= layers && layer < layers + skipped;
     (known ? unused : extra).push_back(tensor->name);
   }
   if (extra.empty())

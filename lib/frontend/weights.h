@@ -43,6 +43,9 @@ public:
 
   /// Numbers that the configuration gives, and the key of the second.
   void setLayers(int64_t count) { layers = count; }
+  /// Up to |count| layers behind the last, which the model does not use:
+  /// multi-token prediction.
+  void setSkippedLayers(int64_t count) { skipped = count; }
   void setExperts(std::string key, int64_t count) {
     expertsKey = std::move(key), experts = count;
   }
@@ -60,7 +63,7 @@ public:
                                    std::optional<LayerRange> range);
 
   /// After the last use(): W104 if a tensor was not used, unless its name ends
-  /// in one of |harmless|. Those are given back.
+  /// in one of |harmless| or belongs to a skipped layer. Those are given back.
   absl::StatusOr<std::vector<std::string>>
   finish(llvm::ArrayRef<llvm::StringRef> harmless) const;
 
@@ -78,7 +81,7 @@ private:
   llvm::DenseSet<const ::moe::Tensor *> used;
   llvm::StringSet<> counted; // prefixes whose numbers were checked
   std::string expertsKey = "num_experts";
-  int64_t layers = 0, experts = 0;
+  int64_t layers = 0, skipped = 0, experts = 0;
 };
 
 /// |pattern| with {i} and {e} replaced.

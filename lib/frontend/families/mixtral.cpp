@@ -52,8 +52,8 @@ static absl::Status build(ImportContext &in) {
   moe.expert =
       declareExperts(in, ffn, {.gate = "w1", .up = "w3", .down = "w2"}, e, all);
   moe.gate = m.matrix("gate", ffn + "gate.weight", e.count, c.hidden, all);
-  moe.router = m.router("mixtral", c.hidden, e.count, e.topK, moe.gate,
-                        [&](RouterBuilder &r, Value x, Value gate) {
+  moe.router = m.router("mixtral", c.hidden, e.count, e.topK, moe.gate, {},
+                        [&](RouterBuilder &r, Value x, Value gate, Value) {
                           Value p = r.softmax(r.linear(x, gate));
                           Value idx = r.select(p, e.topK);
                           return std::pair(idx, r.renormalize(r.pick(p, idx)));

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// OLMoE (2024): norms over all queries and all keys of a token together, values
+// optionally cut to a range, softmax routing over small experts.
+#include "lib/frontend/qwen.h"
+
+#include "lib/core/status_macros.h"
+
+namespace mlir::moe::frontend {
+
+static constexpr ConfigKey keys[] = {
+    {"num_experts", KeyUse::Used},
+    {"num_local_experts", KeyUse::Used},
+    {"intermediate_size", KeyUse::Used},
+    {"norm_topk_prob", KeyUse::Used},
+    {"clip_qkv", KeyUse::Used},
+    {"attention_bias", KeyUse::Used},
+    {"head_dim", KeyUse::Only, "null"},
+    {"mlp_bias", KeyUse::Only, "false|null"},
+};
+
+static absl::Status build(ImportContext &in) {
+  RETURN_IF_ERROR(readModel(in, 1e-5));
+  const CommonConfig &c = in.common;
+  ASSIGN_OR_RETURN(HeadsConfig h, readHeads(in.config, c.hidden));
+  ASSIGN_OR_RETURN(ExpertsConfig e,
+                   readRouted(in, {"num_experts", "num_local_experts"},
+                              "intermediate_size"));
+  ASSIGN_OR_RETURN(bool bias, in.config.BoolOr("attention_bias", false));
+  ASSIGN_OR_RETURN(bool normalize, in.config.BoolOr("norm_topk_prob", false));
+  ASSIGN_OR_RETURN(double clip, readNonNegative(in.config, "clip_qkv", 0));
+  ASSIGN_OR_RETURN(RopeTable rope, readRotary(in, h.headDim, 1e4));
+
+  ModelBuilder &m = in.model;
+  FrameParams frame = declareFrame(in);
+  AttentionParams attn = declareAttention(in, h, {.qkv = bias, .out = bias});
+  declareHeadNorms(in, attn, h.heads * h.headDim, h.kvHeads * h.headDim);
+  attn.clip = clip;
+  std::string ffn = "model.layers.{i}.mlp.";
+  auto declare = [&](bool, LayerRange range, const std::string &) {
+    FeedForward out;
+    out.moe.experts = e.count;
+    out.moe.expert = declareExperts(in, ffn, {}, e, range);
+    out.moe.gate =
+        m.matrix("gate", ffn + "gate.weight", e.count, c.hidden, range);
+    out.moe.router =
+        declareSoftmaxRouter(in, "olmoe", e, out.moe.gate, normalize);
+    return out;
+  };
+  buildDecoder(in, frame, attn, rope, std::vector<LayerKind>(c.layers),
+               declare);
+  return absl::OkStatus();
+}
+
+namespace families {
+extern const Family olmoe;
+const Family olmoe{"olmoe", keys, build};
+} // namespace families
+
+} // namespace mlir::moe::frontend
