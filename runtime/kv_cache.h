@@ -35,7 +35,8 @@ struct KvOptions {
     return page_length > 0 ? page_length : tokens_per_slot;
   }
   int64_t PagesPerSlot() const {
-    return (tokens_per_slot + PageLength() - 1) / PageLength();
+    return tokens_per_slot / PageLength() +
+           (tokens_per_slot % PageLength() != 0);
   }
   int64_t Pages() const { return pages > 0 ? pages : slots * PagesPerSlot(); }
 };

@@ -32,26 +32,30 @@ class SimGroup::Member final : public Channel {
     RETURN_IF_ERROR(group_.Meet(rank_, &offer));
     const absl::Status good = group_.CheckCounts(rank_);
     if (good.ok()) Take(args);
-    // Nobody may go on before all have read what was sent.
-    if (!good.ok()) group_.Leave(good);
-    RETURN_IF_ERROR(good);
-    return group_.Meet(rank_, nullptr);
+    // Nobody may go on, or give up, before all have read what was offered.
+    if (!good.ok()) group_.Blame(good);
+    const absl::Status parted = group_.Meet(rank_, nullptr);
+    return good.ok() ? parted : good;
   }
 
   absl::StatusOr<int64_t> Max(int64_t value) override {
     const Offer own{nullptr, value};
     RETURN_IF_ERROR(group_.Meet(rank_, &own));
     int64_t most = value;
+    bool same = true;
     for (const Offer& offer : group_.offers_) {
-      if (offer.collective != nullptr) {
-        const absl::Status bad = Error(Code::D204, "rank ", rank_,
-                                       " is at another step than its peers");
-        group_.Leave(bad);
-        return bad;
-      }
+      same = same && offer.collective == nullptr;
       most = std::max(most, offer.value);
     }
-    RETURN_IF_ERROR(group_.Meet(rank_, nullptr));
+    absl::Status bad;
+    if (!same) {
+      bad = Error(Code::D204, "rank ", rank_,
+                  " is at another step than its peers");
+      group_.Blame(bad);
+    }
+    const absl::Status parted = group_.Meet(rank_, nullptr);
+    RETURN_IF_ERROR(bad);
+    RETURN_IF_ERROR(parted);
     return most;
   }
 
@@ -79,19 +83,22 @@ SimGroup::~SimGroup() = default;
 
 absl::Status SimGroup::Meet(int rank, const Offer* offer) {
   std::unique_lock lock(mutex_);
-  if (!failure_.ok() || someone_left_)
+  const auto failed = [&] {
     return Error(Code::D201, "rank ", rank, " waits for a rank that has ended");
+  };
+  // Who offered something stays until all have read it, whatever was wrong.
+  if (offer != nullptr && (!failure_.ok() || someone_left_)) return failed();
   if (offer != nullptr) offers_[static_cast<size_t>(rank)] = *offer;
   const int64_t meeting = meeting_;
   if (++arrived_ == ranks_) {
     arrived_ = 0;
     ++meeting_;
     changed_.notify_all();
-    return absl::OkStatus();
+  } else {
+    changed_.wait(lock, [&] { return meeting_ != meeting || someone_left_; });
+    if (meeting_ == meeting) return failed();
   }
-  changed_.wait(lock, [&] { return meeting_ != meeting || someone_left_; });
-  if (meeting_ != meeting) return absl::OkStatus();
-  return Error(Code::D201, "rank ", rank, " waits for a rank that has ended");
+  return offer == nullptr && !failure_.ok() ? failed() : absl::OkStatus();
 }
 
 absl::Status SimGroup::CheckCounts(int rank) const {
@@ -115,12 +122,10 @@ absl::Status SimGroup::CheckCounts(int rank) const {
   return absl::OkStatus();
 }
 
-void SimGroup::Leave(const absl::Status& why) {
+void SimGroup::Blame(const absl::Status& why) {
   const std::lock_guard lock(mutex_);
-  someone_left_ = true;
   // A rank that merely waited in vain is no cause.
   if (failure_.ok() || CodeOf(failure_) == Code::D201) failure_ = why;
-  changed_.notify_all();
 }
 
 absl::Status SimGroup::Run(const std::function<absl::Status(Channel&)>& body) {

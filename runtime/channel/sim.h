@@ -40,10 +40,11 @@ class SimGroup {
     const moe_collective_v1* collective = nullptr;
     int64_t value = 0;
   };
-  // Waits until every rank has come, with its offer unless null, or one has
-  // gone.
+  // Waits until every rank has come, or one has gone. Ranks meet twice: with
+  // what they offer, then, with null, when they have read what the others did;
+  // that second meeting fails if any rank was blamed between the two.
   absl::Status Meet(int rank, const Offer* offer);
-  void Leave(const absl::Status& why);
+  void Blame(const absl::Status& why);
   absl::Status CheckCounts(int rank) const;
 
   const int ranks_;

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <mutex>
+#include <set>
+#include <thread>
+
 #include "runtime/sampler.h"
 #include "runtime/scorer.h"
 #include "runtime/stepper.h"
@@ -9,6 +14,21 @@
 
 namespace moe {
 namespace {
+
+// Returns when every thread of the pool has run: a sanitizer allocates where
+// threads begin.
+void StartThreads(ThreadPool& pool) {
+  std::mutex mutex;
+  std::set<std::thread::id> seen;
+  for (int tries = 0;
+       static_cast<int>(seen.size()) < pool.size() && tries < 10000; ++tries)
+    pool.ParallelFor(pool.size(), 1, [&](int64_t, int64_t) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      const std::lock_guard lock(mutex);
+      seen.insert(std::this_thread::get_id());
+    });
+  ASSERT_EQ(static_cast<int>(seen.size()), pool.size());
+}
 
 TEST(Allocations, NoneInAStep) {
   toy::TempDir dir;
@@ -25,6 +45,7 @@ TEST(Allocations, NoneInAStep) {
     int32_t slots[3];
     for (int32_t& slot : slots) slot = (*stepper)->Join().value();
 
+    StartThreads(engine->pool());
     const int64_t before = test::AllocationCount();
     bool good = true;
     for (int step = 0; step < 100; ++step) {
@@ -51,6 +72,7 @@ TEST(Allocations, NoneInScore) {
   ASSERT_TRUE(scorer.ok()) << scorer.status();
   const std::vector<int32_t> ids = {1, 2, 3};
   const std::span<const int32_t> rows[] = {ids, ids};
+  StartThreads(engine->pool());
   const int64_t before = test::AllocationCount();
   bool good = true;
   for (int i = 0; i < 100; ++i) good &= scorer->Run(rows).ok();
