@@ -93,16 +93,13 @@ std::vector<Long> LongModels() {
       {"rope_type", "llama3"},   {"rope_theta", 500000.0},
       {"factor", 8.0},           {"low_freq_factor", 1.0},
       {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 1024}};
-  const Json linear = {
-      {"rope_type", "linear"}, {"rope_theta", 10000.0}, {"factor", 2.0}};
   const Json plain = {{"rope_type", "default"}, {"rope_theta", 10000.0}};
   const char* key = "rope_parameters";
   return {{"deepseek_v2-2", "yarn", {{key, Yarn(4, 2048, 0.707, 1.0)}}},
           {"deepseek_v2-5", "yarn", {{key, Yarn(40, 205, 1.0, 0.707)}}},
           {"mixtral-1", "default", {{key, plain}, {"sliding_window", 5000}}},
           {"mixtral-2", "yarn", {{key, yarn}}},
-          {"mixtral-5", "llama3", {{key, llama}}},
-          {"mixtral-3", "linear", {{key, linear}}}};
+          {"mixtral-5", "llama3", {{key, llama}}}};
 }
 
 std::string LongFolder(const Long& model) {

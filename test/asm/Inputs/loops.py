@@ -6,9 +6,9 @@
     loops.py LLVM_OBJDUMP --self-test             loops that must be refused, and one that must not
 
 Loops are the cycles of the control flow; innermost ones hold no other. Those with a fused multiply-add may have none on
-one element or on 128 bits, no call, and no store to the stack of what a register cannot hold; those of products may have
-no other arithmetic on one element either (attention has some: the largest score, the sum of weights). Prints how many
-loops were found, by how many multiply-adds they have."""
+one element or on 128 bits, and no call. Those of products may have no other arithmetic on one element either, and no
+store to the stack of what a register cannot hold; attention has some of both (the largest score, the sum of weights).
+Prints how many loops were found, by how many multiply-adds they have."""
 import collections
 import os
 import re
@@ -129,7 +129,7 @@ def problems(loop, products):
             found.append("arithmetic on one element")
         elif name.startswith("call"):
             found.append("call")
-        elif SPILL.match(text):
+        elif products and SPILL.match(text):
             found.append("store to the stack")
         else:
             continue
