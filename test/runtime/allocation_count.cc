@@ -21,7 +21,7 @@ int64_t AllocationCount() { return allocations; }
 
 }  // namespace moe::test
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 
 extern "C" int __sanitizer_install_malloc_and_free_hooks(
     void (*on_malloc)(const volatile void*, size_t),
