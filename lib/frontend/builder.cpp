@@ -295,20 +295,32 @@ Value ModelBuilder::linear(Value x, Param weight, Param bias, Value layer) {
                               bias ? get(bias, layer) : Value());
 }
 
+template <typename OpTy>
+Value ModelBuilder::withNumber(Value x, double number) {
+  Type type = x.getType(),
+       wide = cast<RankedTensorType>(type).clone(builder.getF32Type());
+  if (type != wide)
+    x = arith::ExtFOp::create(builder, location, wide, x);
+  Value y = OpTy::create(builder, location, x,
+                         constantLike(builder, location, x, number));
+  if (type != wide)
+    y = arith::TruncFOp::create(builder, location, type, y);
+  return y;
+}
+
 Value ModelBuilder::scale(Value x, double factor) {
-  if (factor == 1)
-    return x;
-  return arith::MulFOp::create(builder, location, x,
-                               constantLike(builder, location, x, factor));
+  return factor == 1 ? x : withNumber<arith::MulFOp>(x, factor);
+}
+
+Value ModelBuilder::divide(Value x, double divisor) {
+  return divisor == 1 ? x : withNumber<arith::DivFOp>(x, divisor);
 }
 
 Value ModelBuilder::clamp(Value x, double limit) {
   if (limit == 0)
     return x;
-  x = arith::MinimumFOp::create(builder, location, x,
-                                constantLike(builder, location, x, limit));
-  return arith::MaximumFOp::create(builder, location, x,
-                                   constantLike(builder, location, x, -limit));
+  return withNumber<arith::MaximumFOp>(withNumber<arith::MinimumFOp>(x, limit),
+                                       -limit);
 }
 
 Value ModelBuilder::mlp(Value h, Param norm, double eps, Value layer,
@@ -405,10 +417,14 @@ void ModelBuilder::end(Value x, Param norm, double eps, Param head) {
   nn::ReturnOp::create(builder, location, ValueRange{logits});
 }
 
+Value ModelBuilder::toLogits(Value product) {
+  Type logits = model.getResultTypes()[0];
+  if (product.getType() == logits)
+    return product;
+  return arith::ExtFOp::create(builder, location, logits, product);
+}
+
 void ModelBuilder::finish(Value logits) {
-  if (logits.getType() != model.getResultTypes()[0])
-    logits = arith::ExtFOp::create(builder, location, model.getResultTypes()[0],
-                                   logits);
   nn::ReturnOp::create(builder, location, ValueRange{logits});
 }
 

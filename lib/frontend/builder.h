@@ -127,7 +127,10 @@ public:
             const MlpParams &params);
   /// Final norm, output projection, return.
   void end(Value x, Param norm, double eps, Param head);
-  /// The same for models whose end is another: logits in any float type.
+  /// The parts of end(), for models whose end is another: f32 logits of a
+  /// product; their quotient by a number; return.
+  Value toLogits(Value product);
+  Value divide(Value x, double divisor); ///< |x| itself by 1
   void finish(Value logits);
 
   OpBuilder &ops() { return builder; }
@@ -142,6 +145,8 @@ public:
 
 private:
   Value get(Param param, Value layer);
+  /// |x| and a number, in f32, rounded once.
+  template <typename OpTy> Value withNumber(Value x, double number);
 
   MLIRContext &context;
   Weights &weights;

@@ -36,10 +36,11 @@ readRouted(ImportContext &in, llvm::ArrayRef<llvm::StringRef> countKeys,
 }
 
 absl::StatusOr<RopeTable> readRotary(ImportContext &in, int64_t dims,
-                                     double defaultTheta) {
+                                     double defaultTheta, double partial) {
   ASSIGN_OR_RETURN(RopeTable rope,
                    readRope(in.config, {.dims = dims,
                                         .defaultTheta = defaultTheta,
+                                        .partial = partial,
                                         .maxPositions = in.common.maxPositions,
                                         .modelType = in.modelType}));
   for (const std::string &note : rope.notes)

@@ -49,11 +49,12 @@ readRouted(ImportContext &in, llvm::ArrayRef<llvm::StringRef> countKeys,
 
 /// readRope with its notes passed on.
 absl::StatusOr<RopeTable> readRotary(ImportContext &in, int64_t dims,
-                                     double defaultTheta);
+                                     double defaultTheta, double partial = 0);
 
 /// Tensors outside attention and feed-forward, under their usual names.
 struct FrameParams {
   Param embed, attnNorm, ffnNorm, norm, head;
+  Param headBias; ///< absent unless a family adds it
 };
 FrameParams declareFrame(ImportContext &in);
 

@@ -67,7 +67,10 @@ void buildDecoder(
       Value f = m.rmsNorm(h, frame.ffnNorm, layer, eps);
       return m.add(h, m.moeLayer(f, layer, run.ffn.moe));
     });
-  m.end(x, frame.norm, eps, frame.head);
+  if (!frame.headBias)
+    return m.end(x, frame.norm, eps, frame.head);
+  Value n = m.rmsNorm(x, frame.norm, Value(), eps);
+  m.finish(m.toLogits(m.linear(n, frame.head, frame.headBias, Value())));
 }
 
 } // namespace mlir::moe::frontend

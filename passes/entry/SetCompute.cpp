@@ -23,8 +23,49 @@ static Type elementOf(Value value) {
 
 static LogicalResult propagate(Block &block, Type element);
 
+static Value castTo(OpBuilder &b, Location loc, Value value, Type element) {
+  Type type = cast<RankedTensorType>(value.getType()).clone(element);
+  if (element.getIntOrFloatBitWidth() >
+      elementOf(value).getIntOrFloatBitWidth())
+    return arith::ExtFOp::create(b, loc, type, value);
+  return arith::TruncFOp::create(b, loc, type, value);
+}
+
+/// An activation and a number that keeps its precision meet in f32; the result
+/// is rounded once.
+static bool retypeMixed(Operation &op) {
+  if (!OpTrait::hasElementwiseMappableTraits(&op) || op.getNumResults() != 1 ||
+      op.getNumOperands() < 2)
+    return false;
+  Builder builder(op.getContext());
+  Type f32 = builder.getF32Type();
+  bool mixed = false;
+  for (Value operand : op.getOperands()) {
+    auto type = dyn_cast<RankedTensorType>(operand.getType());
+    if (!type || !isa<FloatType>(type.getElementType()))
+      return false;
+    mixed |= type.getElementType() != elementOf(op.getOperand(0));
+  }
+  if (!mixed)
+    return false;
+  OpBuilder b(&op);
+  Type narrow = f32;
+  for (OpOperand &operand : op.getOpOperands())
+    if (elementOf(operand.get()) != f32) {
+      narrow = elementOf(operand.get());
+      operand.set(castTo(b, op.getLoc(), operand.get(), f32));
+    }
+  setElement(op.getResult(0), f32);
+  b.setInsertionPointAfter(&op);
+  Value rounded = castTo(b, op.getLoc(), op.getResult(0), narrow);
+  op.getResult(0).replaceAllUsesExcept(rounded, rounded.getDefiningOp());
+  return true;
+}
+
 /// Retypes the results of |op| from its retyped operands.
 static LogicalResult retype(Operation &op, Type element) {
+  if (retypeMixed(op))
+    return success();
   if (isa<nn::EmbeddingOp>(op)) {
     setElement(op.getResult(0), element);
   } else if (auto loop = dyn_cast<nn::LayersOp>(op)) {
@@ -44,6 +85,14 @@ static LogicalResult retype(Operation &op, Type element) {
         return failure();
     }
     setElement(layer.getY(), elementOf(layer.getX()));
+  } else if (auto end = dyn_cast<nn::ReturnOp>(op)) {
+    auto model = cast<nn::ModelOp>(end->getParentOp());
+    OpBuilder b(end);
+    for (auto [operand, type] :
+         llvm::zip(end->getOpOperands(), model.getResultTypes()))
+      if (operand.get().getType() != type)
+        operand.set(castTo(b, end.getLoc(), operand.get(),
+                           cast<RankedTensorType>(type).getElementType()));
   } else if (isa<nn::HeadOp, nn::ParamGetOp>(op)) {
     return success();
   } else if (auto infer = dyn_cast<InferTypeOpInterface>(op)) {
@@ -66,8 +115,12 @@ static LogicalResult retype(Operation &op, Type element) {
 
 static LogicalResult propagate(Block &block, Type element) {
   for (Operation &op : llvm::make_early_inc_range(block)) {
-    if (isa<arith::ExtFOp, arith::TruncFOp>(op) &&
-        op.getOperand(0).getType() == op.getResult(0).getType()) {
+    // Casts that change nothing, or that round below the precision asked for.
+    bool idle = isa<arith::ExtFOp, arith::TruncFOp>(op) &&
+                op.getOperand(0).getType() == op.getResult(0).getType();
+    bool rounds = isa<arith::TruncFOp>(op) && element.isF32() &&
+                  elementOf(op.getOperand(0)).isF32();
+    if (idle || rounds) {
       op.getResult(0).replaceAllUsesWith(op.getOperand(0));
       op.erase();
       continue;

@@ -45,16 +45,6 @@ struct AssignLayouts : cpu::impl::AssignLayoutsBase<AssignLayouts> {
     return format;
   }
 
-  LogicalResult checkRaw(nn::ParamOp param) {
-    auto source = cast<nn::SourceAttr>(param.getSources()[0]);
-    if (param.getSources().size() != 1 || source.getOffset() ||
-        !source.getStrides().empty() ||
-        source.getPattern().getValue().contains("{e}"))
-      return param.emitOpError(
-          "is read outside a product, which needs one plain source");
-    return success();
-  }
-
   void runOnOperation() override {
     DenseMap<Operation *, StringRef> formats;
     auto walk = getOperation().walk([&](nn::ParamGetOp get) {
@@ -82,8 +72,6 @@ struct AssignLayouts : cpu::impl::AssignLayoutsBase<AssignLayouts> {
       auto it = formats.find(param);
       if (it == formats.end())
         continue;
-      if (it->second == "raw" && failed(checkRaw(param)))
-        return signalPassFailure();
       param->setAttr("nn.index", b.getI64IntegerAttr(index));
       param->setAttr("nn.format", b.getStringAttr(it->second));
       auto layers = param.getLayers();

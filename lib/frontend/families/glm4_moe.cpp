@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// GLM-4.5 (2025): grouped-query attention that rotates a part of each head,
+// optional norms of queries and keys, the router of DeepSeek-V3, dense layers
+// first. Layers for multi-token prediction behind the last are not used.
+#include "lib/frontend/layer_kinds.h"
+#include "lib/frontend/sigmoid_router.h"
+
+#include "lib/core/status_macros.h"
+
+namespace mlir::moe::frontend {
+
+static constexpr ConfigKey keys[] = {
+    MOE_SIGMOID_ROUTER_KEYS,
+    {"n_routed_experts", KeyUse::Used},
+    {"num_local_experts", KeyUse::Used},
+    {"num_experts", KeyUse::Used},
+    {"n_shared_experts", KeyUse::Used},
+    {"moe_intermediate_size", KeyUse::Used},
+    {"intermediate_size", KeyUse::Used},
+    {"first_k_dense_replace", KeyUse::Used},
+    {"attention_bias", KeyUse::Used},
+    {"use_qk_norm", KeyUse::Used},
+    {"head_dim", KeyUse::Used},
+    {"partial_rotary_factor", KeyUse::Used},
+    {"num_nextn_predict_layers", KeyUse::Used},
+    {"mlp_bias", KeyUse::Only, "false|null"},
+};
+
+static absl::Status build(ImportContext &in) {
+  RETURN_IF_ERROR(readModel(in, 1e-5));
+  const CommonConfig &c = in.common;
+  ASSIGN_OR_RETURN(HeadsConfig h, readHeads(in.config, c.hidden));
+  ASSIGN_OR_RETURN(
+      ExpertsConfig e,
+      readRouted(in, {"n_routed_experts", "num_local_experts", "num_experts"},
+                 "moe_intermediate_size"));
+  ASSIGN_OR_RETURN(SigmoidRouterConfig routing,
+                   readSigmoidRouter(in.config, e));
+  ASSIGN_OR_RETURN(int64_t shared,
+                   in.config.IntOr("n_shared_experts", 1, 0, kMaxExperts));
+  ASSIGN_OR_RETURN(int64_t first,
+                   in.config.IntOr("first_k_dense_replace", 1, 0, kMaxLayers));
+  ASSIGN_OR_RETURN(int64_t skipped, in.config.IntOr("num_nextn_predict_layers",
+                                                    0, 0, kMaxLayers));
+  ASSIGN_OR_RETURN(bool bias, in.config.BoolOr("attention_bias", false));
+  ASSIGN_OR_RETURN(bool norms, in.config.BoolOr("use_qk_norm", false));
+  int64_t denseWidth = 0;
+  if (first) {
+    ASSIGN_OR_RETURN(denseWidth,
+                     in.config.Int("intermediate_size", 1, kMaxWidth));
+  }
+  ASSIGN_OR_RETURN(RopeTable rope, readRotary(in, h.headDim, 1e4, 0.5));
+  in.weights.setSkippedLayers(skipped);
+  std::vector<LayerKind> layers(c.layers);
+  for (auto [i, layer] : llvm::enumerate(layers))
+    layer.mixture = int64_t(i) >= first;
+
+  ModelBuilder &m = in.model;
+  FrameParams frame = declareFrame(in);
+  AttentionParams attn = declareAttention(in, h, {.qkv = bias});
+  if (norms)
+    declareHeadNorms(in, attn, h.headDim, h.headDim);
+  std::string ffn = "model.layers.{i}.mlp.";
+  auto declare = [&](bool mixture, LayerRange range, const std::string &) {
+    FeedForward out;
+    if (!mixture) {
+      out.dense = declareMlp(in, "dense_", ffn, denseWidth, false, range);
+      return out;
+    }
+    MoeParams &moe = out.moe;
+    moe.experts = e.count;
+    moe.expert = declareExperts(in, ffn, {}, e, range);
+    moe.gate = m.matrix("gate", ffn + "gate.weight", e.count, c.hidden, range);
+    moe.gateBias = m.vector("gate_bias", ffn + "gate.e_score_correction_bias",
+                            e.count, range);
+    if (shared)
+      moe.shared = declareMlp(in, "shared_", ffn + "shared_experts.",
+                              shared * e.width, false, range);
+    moe.router = declareSigmoidRouter(in, "glm4_moe", routing, e, moe.gate,
+                                      moe.gateBias);
+    return out;
+  };
+  buildDecoder(in, frame, attn, rope, layers, declare);
+  return absl::OkStatus();
+}
+
+namespace families {
+extern const Family glm4_moe;
+const Family glm4_moe{"glm4_moe", keys, build};
+} // namespace families
+
+} // namespace mlir::moe::frontend
