@@ -18,32 +18,17 @@ using ::moe::Code;
 using ::moe::Error;
 using ::moe::Quoted;
 
-static constexpr char help[] =
-    R"(usage: moe-compile INPUT -o OUT.moe [options]
-
-Compiles a model to a module that moe-run executes. INPUT is a Hugging Face
-folder (config.json and *.safetensors, of which only headers are read) or a
-file of MLIR text.
-
-  -o FILE                where the result goes; with --emit and --compile-to
-                         stdout by default
-  --entries LIST         score, generate (default: score,generate); for a file
-                         without a model the names of its functions
-  --router FILE@NAME     use moe.router NAME of FILE in every moe.layer
-  --target cpu[:LEVEL]   repeatable; LEVEL is x86-64-v3, x86-64-v4 or native
-                         (what this machine has); default: cpu, all levels
-  --compute f32|bf16     element type of activations; default: as the model
-  --mesh dp=N,ep=N       one program for N ranks that share the experts; every
-                         rank brings its own tokens; default: one device
-  --emit KIND            print instead of packing, for the lowest level of
-                         --target: mlir, llvm, asm or obj
-  --compile-to PHASE     print the program at the end of a phase: model, step,
-                         local, fused or target
-  --diagnostics=json     errors as JSON, one object per line
-  --verbose              time of each step, on stderr
-  --version, --help
-
-exit codes: 0 done, 1 failed, 2 usage, 3 bad input, 4 no memory or disk,
+static ToolText toolText() {
+  return {
+      .name = "moe-compile",
+      .form = "INPUT -o OUT.moe [options]",
+      .about = "Compiles a model to a module that moe-run executes.\n",
+      .argument = "INPUT",
+      .argumentHelp =
+          "a Hugging Face folder (config.json and *.safetensors, of which only "
+          "headers are read) or a file of MLIR text",
+      .footer =
+          R"(exit codes: 0 done, 1 failed, 2 usage, 3 bad input, 4 no memory or disk,
 5 not supported, 70 a bug of ours (a reproducer was written)
 
 examples:
@@ -51,7 +36,8 @@ examples:
   moe-compile model.mlir --router mine.mlir@sigmoid --entries score -o s.moe
   moe-compile model.mlir --compile-to fused
   moe-compile layer.mlir --entries moe_layer --target cpu:native -o layer.moe
-)";
+)"};
+}
 
 namespace {
 struct Options {
@@ -59,7 +45,9 @@ struct Options {
   std::string output;
   std::optional<Phase> phase;
   std::optional<NativeForm> form;
-  bool prints = false, json = false, help = false, version = false;
+  CommonFlags asked;
+  std::vector<Flag> flags;
+  bool prints = false, json = false;
 };
 } // namespace
 
@@ -120,35 +108,6 @@ static std::vector<std::string> splitList(StringRef value) {
   return names;
 }
 
-/// A flag that sets |slot| to one of |values|.
-static Flag choice(std::string name, std::string &slot,
-                   std::vector<std::string> values) {
-  return {name, [=, &slot](StringRef value) {
-            slot = value.str();
-            if (llvm::is_contained(values, slot))
-              return absl::OkStatus();
-            return Error(Code::U103, "--", name, " expects ",
-                         llvm::join(values, " or "), ", got ",
-                         Quoted(value.str()));
-          }};
-}
-
-static Flag toggle(std::string name, bool &slot) {
-  return {name,
-          [&slot](StringRef) {
-            slot = true;
-            return absl::OkStatus();
-          },
-          false};
-}
-
-static Flag text(std::string name, std::string &slot) {
-  return {name, [&slot](StringRef value) {
-            slot = value.str();
-            return absl::OkStatus();
-          }};
-}
-
 /// Flags of other versions: refused, never ignored.
 static Flag refused(std::string name, std::string why) {
   return {name,
@@ -157,30 +116,55 @@ static Flag refused(std::string name, std::string why) {
 
 static std::vector<Flag> makeFlags(Options &options, std::string &format) {
   CompileOptions &compile = options.compile;
-  return {
-      text("o", options.output),
-      {"entries",
-       [&](StringRef value) {
-         compile.entries = splitList(value);
-         return absl::OkStatus();
-       }},
-      text("router", compile.router),
-      text("mesh", compile.mesh),
-      {"target",
-       [&](StringRef value) { return setTarget(value, compile.levels); }},
-      choice("compute", compile.compute, {"f32", "bf16"}),
-      {"emit", [&](StringRef value) { return setEmit(value, options); }},
-      {"compile-to", [&](StringRef value) { return setPhase(value, options); }},
-      choice("diagnostics", format, {"text", "json"}),
-      toggle("verbose", compile.verbose),
-      toggle("help", options.help),
-      toggle("h", options.help),
-      toggle("version", options.version),
+  std::vector<Flag> flags = {
+      textFlag("output", options.output, "FILE",
+               "where the result goes; with --emit and --compile-to stdout by "
+               "default",
+               'o'),
+      {.name = "entries",
+       .set =
+           [&](StringRef value) {
+             compile.entries = splitList(value);
+             return absl::OkStatus();
+           },
+       .value = "LIST",
+       .help = "score, generate (default: score,generate); for a file without "
+               "a model the names of its functions"},
+      textFlag("router", compile.router, "FILE@NAME",
+               "use moe.router NAME of FILE in every moe.layer"),
+      {.name = "target",
+       .set = [&](StringRef value) { return setTarget(value, compile.levels); },
+       .value = "cpu[:LEVEL]",
+       .help = "repeatable; LEVEL is x86-64-v3, x86-64-v4 or native (what this "
+               "machine has); default: cpu, all levels",
+       .allowed = {"cpu", "cpu:x86-64-v3", "cpu:x86-64-v4", "cpu:native"}},
+      choiceFlag("compute", compile.compute, {"f32", "bf16"},
+                 "element type of activations; default: as the model"),
+      textFlag("mesh", compile.mesh, "dp=N,ep=N",
+               "one program for N ranks that share the experts; every rank "
+               "brings its own tokens; default: one device"),
+      {.name = "emit",
+       .set = [&](StringRef value) { return setEmit(value, options); },
+       .value = "KIND",
+       .help = "print instead of packing, for the lowest level of --target: "
+               "mlir, llvm, asm or obj",
+       .allowed = {"mlir", "llvm", "asm", "obj"}},
+      {.name = "compile-to",
+       .set = [&](StringRef value) { return setPhase(value, options); },
+       .value = "PHASE",
+       .help = "print the program at the end of a phase: model, step, local, "
+               "fused or target",
+       .allowed = {"model", "step", "local", "fused", "target"}},
+      choiceFlag("diagnostics", format, {"text", "json"},
+                 "form of errors (default: text); json is an object per line"),
+      toggleFlag("verbose", compile.verbose, "time of each step, on stderr"),
       refused("rewrite", "this version does not rewrite models"),
       refused("weights", "this version keeps weights as they are stored"),
       refused("machine", "this version compiles for one device"),
       refused("placement", "this version compiles for one device"),
   };
+  llvm::append_range(flags, commonFlags(options.asked));
+  return flags;
 }
 
 static absl::Status parseOptions(int argc, char **argv, Options &options) {
@@ -188,10 +172,11 @@ static absl::Status parseOptions(int argc, char **argv, Options &options) {
   // The form of errors counts for errors of other flags, too.
   for (int i = 1; i < argc; ++i)
     options.json |= StringRef(argv[i]) == "--diagnostics=json";
+  options.flags = makeFlags(options, format);
   ASSIGN_OR_RETURN(std::vector<std::string> inputs,
-                   parseFlags(argc, argv, makeFlags(options, format)));
+                   parseFlags(argc, argv, options.flags));
   options.json |= format == "json";
-  if (options.help || options.version)
+  if (options.asked.any())
     return absl::OkStatus();
   if (inputs.empty())
     return Error(Code::U102, "no input: give a Hugging Face folder or a file "
@@ -234,10 +219,11 @@ static absl::StatusOr<std::string> compile(const Options &options) {
 
 static absl::Status run(int argc, char **argv, Options &options) {
   RETURN_IF_ERROR(parseOptions(argc, argv, options));
-  if (options.help)
-    return writeOutput("-", help);
-  if (options.version)
-    return writeOutput("-", "moe-compile 0.1.0\n");
+  if (options.asked.any()) {
+    ASSIGN_OR_RETURN(std::string text,
+                     commonAnswer(options.asked, toolText(), options.flags));
+    return writeOutput("-", text);
+  }
   options.compile.log = [](const std::string &line) {
     llvm::errs() << "moe-compile: " << line << "\n";
   };

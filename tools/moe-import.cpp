@@ -1,155 +1,121 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Hugging Face folder -> MLIR of the model phase. Exit codes: 0 done, 2 usage,
-// 3 bad input, 4 no disk, 5 not supported.
+// Hugging Face folder -> MLIR of the model phase.
 #include "lib/core/errors.h"
 #include "lib/core/status_macros.h"
 #include "lib/driver/crash.h"
+#include "lib/driver/flags.h"
 #include "lib/driver/output.h"
 #include "lib/frontend/import.h"
 
 #include "mlir/IR/MLIRContext.h"
 
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/ADT/StringRef.h"
 #include "llvm/Support/raw_ostream.h"
 
-#include <CLI/CLI.hpp>
-
-#include <string>
-#include <vector>
-
+using namespace mlir::moe;
+using llvm::StringRef;
 using ::moe::Code;
 using ::moe::Error;
 using ::moe::Quoted;
 
 namespace {
-
-struct Flags {
+struct Options {
   std::string folder, output = "-", name, diagnostics = "text";
-  bool followLinks = false, quiet = false;
+  bool followLinks = false, quiet = false, json = false;
+  CommonFlags asked;
+  std::vector<Flag> flags;
 };
+} // namespace
 
-/// --help is this text rather than CLI11's.
-class Help : public CLI::Formatter {
-public:
-  std::string make_help(const CLI::App *, std::string,
-                        CLI::AppFormatMode) const override {
-    return "usage: moe-import DIR [-o FILE] [options]\n"
-           "\n"
-           "Writes the model of a Hugging Face folder as MLIR. Reads "
-           "config.json and the\nheaders of *.safetensors; weights are neither "
-           "read nor copied.\n"
-           "\n"
-           "  DIR                    folder with config.json and "
-           "*.safetensors\n"
-           "  -o, --output FILE      where the result goes (default: -, that "
-           "is "
-           "stdout)\n"
-           "  --name NAME            name of the model (default: that of the "
-           "folder)\n"
-           "  --follow-links         open files through symbolic links, for "
-           "folders you\n"
-           "                         trust (default: refused)\n"
-           "  --quiet                do not say what was read and what was not "
-           "used\n"
-           "  --diagnostics FORM     text or json (default: text)\n"
-           "  -h, --help             this text\n"
-           "\n"
-           "model types: " +
-           llvm::join(mlir::moe::supportedModelTypes(), ", ") +
-           "\n"
-           "\n"
-           "exit codes: 0 done, 2 usage, 3 bad input, 4 no disk, 5 not "
-           "supported\n"
-           "\n"
-           "examples:\n"
-           "  moe-import models/tiny/tiny-mixtral -o model.mlir\n"
-           "  moe-import ~/models/deepseek-v2-lite --name lite | moe-opt "
-           "--moe-to-step\n";
-  }
-};
+static ToolText toolText() {
+  return {.name = "moe-import",
+          .form = "DIR [-o FILE] [options]",
+          .about = "Writes the model of a Hugging Face folder as MLIR. Reads "
+                   "config.json and the\nheaders of *.safetensors; weights are "
+                   "neither read nor copied.\n",
+          .argument = "DIR",
+          .argumentHelp = "folder with config.json and *.safetensors",
+          .footer = wrapped("model types:",
+                            llvm::join(supportedModelTypes(), ", "), 13) +
+                    R"(
+exit codes: 0 done, 1 failed, 2 usage, 3 bad input, 4 no memory or disk,
+5 not supported, 70 a bug of ours
 
-/// What CLI11 found wrong, in our words.
-absl::Status usageError(const CLI::App &app, const CLI::ParseError &error,
-                        llvm::ArrayRef<std::string> arguments) {
-  if (dynamic_cast<const CLI::ExtrasError *>(&error) == nullptr) {
-    bool missing = error.get_name() == "RequiredError" ||
-                   error.get_name() == "ArgumentMismatch";
-    return Error(missing ? Code::U102 : Code::U103, error.what(),
-                 ". --help shows the form.");
-  }
-  std::vector<std::string> extras = app.remaining();
-  std::string extra = extras.empty() ? arguments.back() : extras.front();
-  if (!llvm::StringRef(extra).starts_with("-"))
-    return Error(Code::U107, "argument ", Quoted(extra),
-                 " is one too many: a single folder is taken.");
-  std::string best;
-  unsigned distance = 4;
-  for (const CLI::Option *option : app.get_options())
-    for (const std::string &name : option->get_lnames()) {
-      unsigned d =
-          llvm::StringRef(extra).ltrim('-').split('=').first.edit_distance(
-              name);
-      if (d < distance) {
-        distance = d;
-        best = name;
-      }
-    }
-  if (best.empty())
-    return Error(Code::U101, "unknown flag ", Quoted(extra), ". See --help.");
-  return Error(Code::U101, "unknown flag ", Quoted(extra), ". Did you mean --",
-               best, "?");
+examples:
+  moe-import models/tiny/tiny-mixtral -o model.mlir
+  moe-import ~/models/deepseek-v2-lite --name lite | moe-opt --moe-to-step
+)"};
 }
 
-absl::Status run(const Flags &flags) {
-  RETURN_IF_ERROR(mlir::moe::checkOutput(flags.output));
+static std::vector<Flag> makeFlags(Options &options) {
+  std::vector<Flag> flags = {
+      textFlag("output", options.output, "FILE",
+               "where the result goes (default: -, that is stdout)", 'o'),
+      textFlag("name", options.name, "NAME",
+               "name of the model (default: that of the folder)"),
+      toggleFlag("follow-links", options.followLinks,
+                 "open files through symbolic links, for folders you trust "
+                 "(default: refused)"),
+      toggleFlag("quiet", options.quiet,
+                 "do not say what was read and what was not used"),
+      choiceFlag("diagnostics", options.diagnostics, {"text", "json"},
+                 "form of errors (default: text); json is an object per line"),
+  };
+  llvm::append_range(flags, commonFlags(options.asked));
+  return flags;
+}
+
+static absl::Status parseOptions(int argc, char **argv, Options &options) {
+  // The form of errors counts for errors of other flags, too.
+  for (int i = 1; i < argc; ++i)
+    options.json |= StringRef(argv[i]) == "--diagnostics=json";
+  options.flags = makeFlags(options);
+  ASSIGN_OR_RETURN(std::vector<std::string> inputs,
+                   parseFlags(argc, argv, options.flags));
+  options.json |= options.diagnostics == "json";
+  if (options.asked.any())
+    return absl::OkStatus();
+  if (inputs.empty())
+    return Error(Code::U102, "DIR is required. --help shows the form.");
+  if (inputs.size() > 1)
+    return Error(Code::U107, "argument ", Quoted(inputs[1]),
+                 " is one too many: a single folder is taken.");
+  options.folder = inputs[0];
+  return absl::OkStatus();
+}
+
+static absl::Status run(int argc, char **argv, Options &options) {
+  RETURN_IF_ERROR(parseOptions(argc, argv, options));
+  if (options.asked.any()) {
+    ASSIGN_OR_RETURN(std::string text,
+                     commonAnswer(options.asked, toolText(), options.flags));
+    return writeOutput("-", text);
+  }
+  RETURN_IF_ERROR(checkOutput(options.output));
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
-  mlir::moe::ImportReport report;
-  auto module = mlir::moe::importFolder(
-      context, flags.folder,
-      {.name = flags.name, .followLinks = flags.followLinks}, &report);
-  if (!module.ok())
-    return module.status();
-  if (!flags.quiet)
+  ImportReport report;
+  ASSIGN_OR_RETURN(
+      auto module,
+      importFolder(context, options.folder,
+                   {.name = options.name, .followLinks = options.followLinks},
+                   &report));
+  if (!options.quiet)
     for (const std::string &line : report.lines)
       llvm::errs() << "moe-import: " << line << "\n";
   std::string text;
-  llvm::raw_string_ostream(text) << **module << "\n";
-  return mlir::moe::writeOutput(flags.output, text);
+  llvm::raw_string_ostream(text) << *module << "\n";
+  return writeOutput(options.output, text);
 }
 
-} // namespace
-
 int main(int argc, char **argv) {
-  mlir::moe::installCrashHandlers("moe-import");
-  mlir::moe::setCrashStep("the import");
-  Flags flags;
-  CLI::App app;
-  app.formatter(std::make_shared<Help>());
-  app.add_option("DIR", flags.folder)->required();
-  app.add_option("-o,--output", flags.output);
-  app.add_option("--name", flags.name);
-  app.add_flag("--follow-links", flags.followLinks);
-  app.add_flag("--quiet", flags.quiet);
-  app.add_option("--diagnostics", flags.diagnostics)
-      ->check(CLI::IsMember({"text", "json"}));
-  std::vector<std::string> arguments(argv + 1, argv + argc);
-  absl::Status status;
-  try {
-    app.parse(argc, argv);
-    status = run(flags);
-  } catch (const CLI::CallForHelp &) {
-    llvm::outs() << app.help();
-    return 0;
-  } catch (const CLI::ParseError &error) {
-    status = usageError(app, error, arguments);
-  }
-  if (status.ok())
-    return 0;
-  llvm::errs() << (flags.diagnostics == "json"
-                       ? ::moe::FormatErrorJson("moe-import", status)
-                       : ::moe::FormatError("moe-import", status))
-               << "\n";
+  installCrashHandlers("moe-import");
+  setCrashStep("the import");
+  Options options;
+  absl::Status status = run(argc, argv, options);
+  if (!status.ok())
+    llvm::errs() << (options.json ? ::moe::FormatErrorJson("moe-import", status)
+                                  : ::moe::FormatError("moe-import", status))
+                 << "\n";
   return ::moe::ExitCode(status);
 }

@@ -3,6 +3,7 @@
 // Passes on MLIR text with the usual flags of an opt tool, and the reference
 // interpreter. Exit codes: 0 done, 1 a pass failed, 2 usage, 3 the input cannot
 // be parsed, 70 a bug of ours (a reproducer was written).
+#include "lib/core/completion.h"
 #include "lib/core/errors.h"
 #include "lib/core/mapped_file.h"
 #include "lib/core/status_macros.h"
@@ -24,6 +25,8 @@
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
+
+#include <map>
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -52,6 +55,11 @@ struct ToolFlags {
   cl::opt<std::string> weights{
       "weights", cl::value_desc("folder"), cl::cat(category),
       cl::desc("Model folder with parameters for --moe-interpret")};
+  cl::opt<bool> helpJson{"help-json", cl::desc("Print the flags as JSON"),
+                         cl::cat(category)};
+  cl::opt<std::string> completion{
+      "completion", cl::value_desc("bash|zsh|fish"), cl::cat(category),
+      cl::desc("Print a script that makes a shell complete flags")};
   cl::opt<InterpretPrecision> precision{
       "precision", cl::desc("Arithmetic of --moe-interpret"),
       cl::values(clEnumValN(InterpretPrecision::F32, "f32", "as compiled"),
@@ -162,6 +170,29 @@ static absl::Status usageError(StringRef usage) {
                                : " Did you mean " + nearest.str() + "?");
 }
 
+/// Every flag and pass that --help shows, in the form of lib/core/completion.h.
+static ::moe::Json describeFlags() {
+  std::map<std::string, ::moe::Json> byName;
+  for (const auto &entry : cl::getRegisteredOptions()) {
+    auto [name, option] = std::pair(StringRef(entry.first), entry.second);
+    if (option->getOptionHiddenFlag() != cl::NotHidden)
+      continue;
+    ::moe::Json item = {
+        {"names", {(name.size() == 1 ? "-" : "--") + name.str()}},
+        {"help", option->ArgStr == name ? option->HelpStr.str() : ""}};
+    if (option->ArgStr == name && !option->ValueStr.empty())
+      item["value"] = option->ValueStr.str();
+    byName[name.str()] = item;
+  }
+  ::moe::Json flags = ::moe::Json::array();
+  for (auto &[name, item] : byName)
+    flags.push_back(item);
+  return {{"tool", "moe-opt"},
+          {"arguments", {{{"names", {"FILE"}}, {"help", "MLIR text"}}}},
+          {"flags", flags},
+          {"commands", ::moe::Json::array()}};
+}
+
 static absl::StatusOr<std::unique_ptr<llvm::MemoryBuffer>>
 readInput(const std::string &path) {
   llvm::sys::fs::file_status status;
@@ -195,6 +226,15 @@ static absl::Status run(int argc, char **argv) {
           argc, argv, "moe-opt: passes on mixture-of-experts programs\n",
           &usageStream)) {
     return usageError(usage);
+  }
+
+  if (flags.helpJson)
+    return writeOutput("-", ::moe::DumpJson(describeFlags()) + "\n");
+  if (flags.completion.getNumOccurrences()) {
+    ASSIGN_OR_RETURN(
+        std::string script,
+        ::moe::CompletionScript(describeFlags(), flags.completion.getValue()));
+    return writeOutput("-", script);
   }
 
   // One thread: the crash handler has a stack of its own there, and messages

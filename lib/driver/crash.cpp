@@ -88,7 +88,21 @@ static void handleSignal(int signal) {
   report(signal == SIGSEGV || signal == SIGABRT ? "" : strsignal(signal));
 }
 
+/// LLVM's streams give up when they cannot write, which is no bug.
+[[noreturn]] static void reportUnwritten(StringRef why) {
+  bool full = why.contains("No space") || why.contains("too large");
+  put(STDERR_FILENO, toolName);
+  put(STDERR_FILENO, full ? ": error[MOE-F201]" : ": error[MOE-R107]");
+  put(STDERR_FILENO, ": standard output: could not write: ");
+  put(STDERR_FILENO, why);
+  put(STDERR_FILENO, ".\n");
+  _exit(full ? ::moe::kExitResources : ::moe::kExitFailed);
+}
+
 static void handleFatalError(void *, const char *reason, bool) {
+  StringRef why = reason;
+  if (why.consume_front("IO failure on output stream: "))
+    reportUnwritten(why);
   static char line[120];
   size_t length = 0;
   for (; reason[length] && length < sizeof line; ++length)

@@ -5,6 +5,7 @@
 #include "lib/core/status_macros.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
 
 using namespace mlir::moe;
 using llvm::StringRef;
@@ -30,6 +31,53 @@ static absl::Status unknownFlag(StringRef argument, StringRef name,
                        : ". --help lists all.");
 }
 
+Flag mlir::moe::toggleFlag(std::string name, bool &slot, std::string help,
+                           char letter) {
+  auto set = [&slot](StringRef) {
+    slot = true;
+    return absl::OkStatus();
+  };
+  return {.name = name,
+          .set = set,
+          .takesValue = false,
+          .letter = letter,
+          .help = help};
+}
+
+Flag mlir::moe::textFlag(std::string name, std::string &slot, std::string value,
+                         std::string help, char letter) {
+  auto set = [&slot](StringRef given) {
+    slot = given.str();
+    return absl::OkStatus();
+  };
+  return {
+      .name = name, .set = set, .letter = letter, .value = value, .help = help};
+}
+
+/// "a, b or c"
+static std::string either(llvm::ArrayRef<std::string> words) {
+  std::string text = words.front();
+  for (const std::string &word : words.drop_front())
+    text += (&word == &words.back() ? " or " : ", ") + word;
+  return text;
+}
+
+Flag mlir::moe::choiceFlag(std::string name, std::string &slot,
+                           std::vector<std::string> allowed, std::string help) {
+  auto set = [=, &slot](StringRef given) {
+    slot = given.str();
+    if (llvm::is_contained(allowed, slot))
+      return absl::OkStatus();
+    return Error(Code::U103, "--", name, " expects ", either(allowed), ", got ",
+                 Quoted(given.str()));
+  };
+  return {.name = name,
+          .set = set,
+          .value = llvm::join(allowed, "|"),
+          .help = help,
+          .allowed = allowed};
+}
+
 absl::StatusOr<std::vector<std::string>>
 mlir::moe::parseFlags(int argc, const char *const *argv,
                       llvm::ArrayRef<Flag> flags) {
@@ -45,10 +93,11 @@ mlir::moe::parseFlags(int argc, const char *const *argv,
       continue;
     }
     auto [name, value] = argument.ltrim('-').split('=');
-    const Flag *flag = llvm::find_if(
-        flags, [&](const Flag &flag) { return flag.name == name; });
-    bool twoDashes = argument.starts_with("--");
-    if (flag == flags.end() || twoDashes != (name.size() > 1))
+    bool letter = name.size() == 1;
+    const Flag *flag = llvm::find_if(flags, [&](const Flag &flag) {
+      return flag.name == name || (letter && flag.letter == name[0]);
+    });
+    if (flag == flags.end() || argument.starts_with("--") == letter)
       return unknownFlag(argument, name, flags);
     bool hasValue = argument.contains('=');
     if (!flag->takesValue && hasValue)

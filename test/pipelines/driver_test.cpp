@@ -72,6 +72,39 @@ TEST(Flags, NamesWhatIsWrong) {
   EXPECT_TRUE(HasCode(refusal({"--output", "bad"}), Code::U103));
 }
 
+TEST(Flags, DescribeThemselves) {
+  std::string output, form;
+  bool fast = false;
+  CommonFlags asked;
+  std::vector<Flag> flags = {
+      textFlag("output", output, "FILE", "where it goes", 'o'),
+      choiceFlag("form", form, {"a", "b"}, std::string(90, 'x') + " y"),
+      toggleFlag("fast", fast, "hurry"),
+      {"hidden", [](llvm::StringRef) { return absl::OkStatus(); }}};
+  const ToolText tool{"tool", "IN", "About.\n", "IN", "what", "End.\n"};
+  EXPECT_EQ(helpText(tool, flags),
+            "usage: tool IN\n\nAbout.\n\n"
+            "  IN                     what\n"
+            "  -o, --output FILE      where it goes\n"
+            "  --form a|b             " +
+                std::string(90, 'x') +
+                "\n                         y\n"
+                "  --fast                 hurry\n\nEnd.\n");
+  EXPECT_EQ(::moe::DumpJson(helpJson(tool, flags)),
+            R"({"tool":"tool","arguments":[{"names":["IN"],"help":"what"}],)"
+            R"("flags":[{"names":["-o","--output"],"help":"where it goes",)"
+            R"("value":"FILE"},{"names":["--form"],"help":")" +
+                std::string(90, 'x') +
+                R"( y","value":"a|b","allowed":"{a,b}"},)"
+                R"({"names":["--fast"],"help":"hurry"}],"commands":[]})");
+  const char* words[] = {"tool", "-o", "f", "--form=b", "--fast"};
+  EXPECT_TRUE(parseFlags(5, words, flags).ok());
+  EXPECT_EQ(output + form, "fb");
+  EXPECT_TRUE(fast);
+  const char* wrong[] = {"tool", "--form", "c"};
+  EXPECT_TRUE(HasCode(parseFlags(3, wrong, flags).status(), Code::U103));
+}
+
 TEST(Nesting, CountsBracketsOutsideStringsAndComments) {
   const std::string deep(256, '('), deeper(257, '(');
   EXPECT_TRUE(checkNesting(deep, "a.mlir").ok());

@@ -12,8 +12,10 @@
 #include <string>
 #include <vector>
 
+#include "lib/core/completion.h"
 #include "lib/core/errors.h"
 #include "lib/core/module_file.h"
+#include "lib/core/status_macros.h"
 #include "runtime/include/moe/abi.h"
 #include "tools/run/command.h"
 #include "tools/run/help.h"
@@ -127,6 +129,11 @@ absl::Status Dispatch(std::vector<std::string> arguments) {
   bool help_json = false;
   app.add_flag("--help-json", help_json,
                "Print all commands and flags as JSON");
+  std::string completion;
+  app.add_option("--completion", completion,
+                 "Print a completion script: bash, zsh, fish")
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}))
+      ->type_name("SHELL");
   app.formatter(MakeFormatter());
   app.footer(
       "Every command takes --help. --diagnostics=json makes errors JSON.\n"
@@ -156,6 +163,11 @@ absl::Status Dispatch(std::vector<std::string> arguments) {
     return UsageError(app, error);
   }
   if (help_json) return PrintJson(HelpJson(app));
+  if (!completion.empty()) {
+    ASSIGN_OR_RETURN(const std::string script,
+                     CompletionScript(HelpJson(app), completion));
+    return Print(script);
+  }
   if (app.get_subcommands().empty())
     return Error(Code::U102, "give a command. See ", kTool, " --help");
   return actions[app.get_subcommands().front()]();
