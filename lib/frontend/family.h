@@ -54,7 +54,10 @@ absl::StatusOr<RopeTable> readRotary(ImportContext &in, int64_t dims,
 /// Tensors outside attention and feed-forward, under their usual names.
 struct FrameParams {
   Param embed, attnNorm, ffnNorm, norm, head;
-  Param headBias; ///< absent unless a family adds it
+  // Absent unless a family adds them. A model with LayerNorms sets
+  // `layerNorms`; their biases may be absent.
+  Param headBias, attnNormBias, ffnNormBias, normBias;
+  bool layerNorms = false;
 };
 FrameParams declareFrame(ImportContext &in);
 

@@ -58,18 +58,22 @@ void buildDecoder(
   double eps = in.common.eps;
   Value x = m.begin(frame.embed);
   Value table = m.ropeTable(rope);
+  auto norm = [&](Value y, Param weight, Param bias, Value layer) {
+    return frame.layerNorms ? m.layerNorm(y, weight, bias, layer, eps)
+                            : m.rmsNorm(y, weight, layer, eps);
+  };
   for (const Run &run : runs)
     x = m.layers(run.range, x, [&](Value layer, Value y) {
-      Value n = m.rmsNorm(y, frame.attnNorm, layer, eps);
+      Value n = norm(y, frame.attnNorm, frame.attnNormBias, layer);
       Value h = m.add(y, attention(m, attn, n, table, layer, run.kind.window));
       if (!run.kind.mixture)
         return m.mlp(h, frame.ffnNorm, eps, layer, run.ffn.dense);
-      Value f = m.rmsNorm(h, frame.ffnNorm, layer, eps);
+      Value f = norm(h, frame.ffnNorm, frame.ffnNormBias, layer);
       return m.add(h, m.moeLayer(f, layer, run.ffn.moe));
     });
-  if (!frame.headBias)
+  if (!frame.headBias && !frame.layerNorms)
     return m.end(x, frame.norm, eps, frame.head);
-  Value n = m.rmsNorm(x, frame.norm, Value(), eps);
+  Value n = norm(x, frame.norm, frame.normBias, Value());
   m.finish(m.toLogits(m.linear(n, frame.head, frame.headBias, Value())));
 }
 

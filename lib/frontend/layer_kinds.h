@@ -29,7 +29,7 @@ struct FeedForward {
 /// A whole decoder of pre-norm blocks, x + attention(norm(x)), then
 /// x + feed-forward(norm(x)): one loop for each run of layers of one kind.
 /// |declare| makes the parameters of a run; names it gives them end in |suffix|,
-/// which is empty for the first run of a kind.
+/// which is empty for the first run of a kind. Dense layers have RMS norms.
 void buildDecoder(ImportContext &in, const FrameParams &frame,
                   const AttentionParams &attn, const RopeTable &rope,
                   llvm::ArrayRef<LayerKind> layers,
