@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "lib/core/errors.h"
+#include "lib/core/module_file.h"
 #include "lib/core/status_macros.h"
 #include "lib/driver/compile.h"
 #include "lib/driver/crash.h"
 #include "lib/driver/flags.h"
 #include "lib/driver/output.h"
 #include "lib/driver/register.h"
+#include "runtime/manifest.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <span>
 #include <unistd.h>
 
 using namespace mlir;
@@ -196,6 +199,19 @@ static absl::Status parseOptions(int argc, char **argv, Options &options) {
   return absl::OkStatus();
 }
 
+/// Nothing is written that the runtime would refuse: a program can name tensors
+/// too small for its parameters, or sizes that no machine has.
+static absl::StatusOr<std::string> checked(std::string bytes,
+                                           const std::string &input) {
+  std::string where = ::moe::ShownPath(input);
+  ASSIGN_OR_RETURN(auto file, ::moe::ModuleFile::Parse(
+                                  std::as_bytes(std::span(bytes)), where));
+  absl::Status manifest = ::moe::ReadManifest(file.manifest(), where).status();
+  if (!manifest.ok())
+    return Error(Code::K102, manifest.message());
+  return bytes;
+}
+
 static absl::StatusOr<std::string> compile(const Options &options) {
   DialectRegistry registry;
   registerEverything(registry);
@@ -208,8 +224,11 @@ static absl::StatusOr<std::string> compile(const Options &options) {
                      compileNative(context, *options.form, options.compile));
     return std::string(bytes.begin(), bytes.end());
   }
-  if (!options.phase)
-    return compileModule(context, options.compile);
+  if (!options.phase) {
+    ASSIGN_OR_RETURN(std::string bytes,
+                     compileModule(context, options.compile));
+    return checked(std::move(bytes), options.compile.input);
+  }
   ASSIGN_OR_RETURN(auto module,
                    compileTo(context, *options.phase, options.compile));
   std::string printed;
