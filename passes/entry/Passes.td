@@ -35,6 +35,16 @@ def InlineRouters : Pass<"moe-inline-routers", "::mlir::ModuleOp"> {
   }];
 }
 
+def ReportParameters : Pass<"moe-report-parameters", "::mlir::ModuleOp"> {
+  let summary = "prints how many parameters a model has, and uses for a token";
+  let description = [{
+    One line on stderr for each model: `NAME: T parameters, A active for a
+    token`. A tensor that several parameters read is counted once. Of routed
+    experts a token uses K of E; everything else is always active, the
+    embedding table too.
+  }];
+}
+
 def VerifyModel : Pass<"verify-model", "::mlir::ModuleOp"> {
   let summary = "closes the model phase: one model, forward operations alone";
 }
