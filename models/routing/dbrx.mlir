@@ -1,0 +1,33 @@
+// DBRX (Databricks 2024): p = softmax(W·x); the K largest; w = p / ‖chosen p‖ in the L_power norm.
+// Exact but for rounding: (Σ p^power)^(1/power) by logarithms, as p > 0. The released model has power 1: mixtral.mlir.
+#experts = 16 : i64
+#k = 4 : i64
+!plan = !moe.plan<token_major, 16, 4>
+!x = tensor<?x?xf32>
+!gate = tensor<16x?xf32>
+!scores = tensor<?x16xf32>
+!chosen = tensor<?x4xi32>
+!weights = tensor<?x4xf32>
+!token = tensor<?xf32>
+!per_choice = tensor<4xf32>
+#power = dense<1.0> : !per_choice
+
+moe.router @dbrx(%x: !x, %gate: !gate) -> (!plan, !weights) {
+  %z = nn.linear %x, %gate : !x, !gate
+  %p = nn.softmax %z axis(1) : !scores
+  %idx = moe.select %p top_k(#k) : !scores
+  %s = moe.pick %p, %idx : !scores, !chosen
+  %log = math.log %s : !weights
+  %power = arith.constant #power
+  %powers = nn.broadcast %power like %s : !weights axis(0) : !per_choice -> !weights
+  %scaled = arith.mulf %log, %powers : !weights
+  %e = math.exp %scaled : !weights
+  %sum = nn.reduce sum %e axis(1) : !weights
+  %sums = nn.broadcast %sum axis(1) : !token -> !weights
+  %logs = math.log %sums : !weights
+  %root = arith.divf %logs, %powers : !weights
+  %norm = math.exp %root : !weights
+  %w = arith.divf %s, %norm : !weights
+  %plan = moe.make_plan %idx experts(#experts) : !chosen
+  moe.return %plan, %w : !plan, !weights
+}

@@ -1,0 +1,30 @@
+// ReMoE (Wang et al. 2024, arXiv:2412.14711): p = relu(W·x); every expert with p > 0, weighed by p. K is E: a token takes
+// as many experts as are positive, the rest of its choices is invalid (E). Exact; the step of λ in training is no router's.
+#experts = 8 : i64
+#k = 8 : i64
+!plan = !moe.plan<token_major, 8, 8>
+!x = tensor<?x?xf32>
+!gate = tensor<8x?xf32>
+!scores = tensor<?x8xf32>
+!chosen = tensor<?x8xi32>
+!weights = tensor<?x8xf32>
+!per_choice = tensor<8xf32>
+!on = tensor<?x8xi1>
+!per_choice_i32 = tensor<8xi32>
+#least = dense<0.0> : !per_choice
+#none = dense<8> : !per_choice_i32
+
+moe.router @remoe(%x: !x, %gate: !gate) -> (!plan, !weights) {
+  %z = nn.linear %x, %gate : !x, !gate
+  %p = nn.activate relu %z : !scores
+  %all = moe.select %p top_k(#k) : !scores
+  %s = moe.pick %p, %all : !scores, !chosen
+  %least = arith.constant #least
+  %leasts = nn.broadcast %least like %s : !weights axis(0) : !per_choice -> !weights
+  %on = arith.cmpf ogt, %s, %leasts : !weights
+  %none = arith.constant #none
+  %nones = nn.broadcast %none like %all : !chosen axis(0) : !per_choice_i32 -> !chosen
+  %idx = arith.select %on, %all, %nones : !on, !chosen
+  %plan = moe.make_plan %idx experts(#experts) : !chosen
+  moe.return %plan, %s : !plan, !weights
+}
