@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Matrix products with packed weights: nn.linear, nn.head_linear,
-// moe.grouped_matmul. A panel of 32 columns is the unit of work; its rows run
-// in register blocks over all of k, so that an output is one chain of fused
-// multiply-adds whatever the rows, threads or instruction set.
+// moe.grouped_matmul. A few panels of 32 columns are the unit of work; their
+// rows run in register tiles over all of k, so that an output is one chain of
+// fused multiply-adds whatever the rows, threads or instruction set.
 #include "passes/lower/cpu/Pack.h"
 
 using namespace mlir;
@@ -21,99 +21,166 @@ struct Product {
   Value biasRow;
 };
 
-/// Emits the rows of one panel.
-class PanelEmitter {
-public:
-  PanelEmitter(Emitter &e, const Product &p, Value panelBase, Value column)
-      : e(e), p(p), panel(panelBase), column(column) {}
+/// Rows by vectors of 16 columns whose sums are in registers at one time. A row
+/// alone takes vectors of more than one panel, so that enough multiply-adds are
+/// under way that do not wait for each other.
+struct Tile {
+  int64_t rows, vectors;
+};
 
-  void run() {
-    bool pairs = p.w.format == "bf16.amx";
-    // Three accumulators an output in the order of the bf16 unit, one else.
-    int64_t block = pairs ? std::max<int64_t>(1, e.isa.rows / 3) : e.isa.rows;
-    SmallVector<int64_t> sizes{block};
-    if (block > 6)
-      sizes.push_back(4);
-    else if (block > 2)
-      sizes.push_back(2);
-    if (sizes.back() != 1)
-      sizes.push_back(1);
-    for (int64_t first = 0; first < kPanel / kLanes; first += e.isa.vectors) {
-      Value start = e.i64(0);
-      for (int64_t size : sizes) {
-        // Whole blocks of |size| rows from |start|.
-        Value count = e.udiv(e.sub(p.rows, start), e.i64(size));
-        Value end = e.add(start, e.mul(count, e.i64(size)));
-        e.loop(start, end, size,
-               [&](Value row) { rows(row, size, first, pairs); });
-        start = end;
-      }
-    }
+constexpr int64_t kVectors = kPanel / kLanes; // of a panel
+
+/// Tiles by falling number of rows; the last one is of one row.
+SmallVector<Tile> tilesOf(const Isa &isa, StringRef format) {
+  bool wide = isa.vectors == kVectors;
+  // Three accumulators an output in the order of the bf16 unit, one else.
+  if (format == "bf16.amx")
+    return wide ? SmallVector<Tile>{{4, 2}, {2, 2}, {1, 4}}
+                : SmallVector<Tile>{{2, 1}, {1, 2}};
+  return wide ? SmallVector<Tile>{{isa.rows, 2}, {4, 2}, {1, 8}}
+              : SmallVector<Tile>{{isa.rows, 1}, {2, 2}, {1, 4}};
+}
+
+/// Consecutive panels of one group that are one item of work.
+struct PanelBlocks {
+  int64_t size, count, lastSize; // panels of a block, blocks, of the last one
+
+  PanelBlocks(const PackedWeight &w, int64_t most) {
+    // Large panels are work enough for a thread where there are few.
+    while (most > 1 && most * w.k > 4096 && w.panels() < 32 * most)
+      most /= 2;
+    count = (w.panels() + most - 1) / most;
+    size = (w.panels() + count - 1) / count;
+    count = (w.panels() + size - 1) / size;
+    lastSize = w.panels() - (count - 1) * size;
+  }
+};
+
+/// Emits the rows of a block of panels.
+class BlockEmitter {
+public:
+  BlockEmitter(Emitter &e, const Product &p, ArrayRef<Tile> tiles, Value panels,
+               Value column)
+      : e(e), p(p), tiles(tiles), panels(panels), column(column) {
+    pairs = p.w.format == "bf16.amx";
+    element = p.w.format == "f32.n32" ? e.b.getF32Type() : e.b.getBF16Type();
+    vectorBytes = pairs ? 1024 : kLanes * Emitter::bytesOf(element);
+  }
+
+  void run(const PanelBlocks &blocks, Value block) {
+    Value last =
+        e.cmp(arith::CmpIPredicate::eq, block, e.i64(blocks.count - 1));
+    bool alike = blocks.lastSize == blocks.size;
+    Value done = e.mul(e.udiv(p.rows, e.i64(least())), e.i64(least()));
+    Value count =
+        alike ? e.i64(blocks.size)
+              : e.select(last, e.i64(blocks.lastSize), e.i64(blocks.size));
+    e.ifThen(e.cmp(arith::CmpIPredicate::sgt, done, e.i64(0)),
+             [&] { e.loop(e.i64(0), count, 1, [&](Value i) { tall(i); }); });
+    auto single = [&](int64_t size) {
+      e.loop(done, p.rows, 1, [&](Value row) {
+        rows(row, {1, size * kVectors}, panels, column);
+      });
+      return SmallVector<Value>();
+    };
+    if (alike)
+      single(blocks.size);
+    else
+      e.ifElse(
+          last, [&] { return single(blocks.lastSize); },
+          [&] { return single(blocks.size); });
   }
 
 private:
-  void rows(Value row, int64_t count, int64_t first, bool pairs) {
-    SmallVector<Value> x;
-    for (int64_t i = 0; i < count; ++i)
-      x.push_back(p.x(i ? e.add(row, e.i64(i)) : row));
-    SmallVector<Value> sums = pairs ? pairChains(x, first) : chains(x, first);
-    for (int64_t i = 0; i < count; ++i) {
-      Value y = p.y(i ? e.add(row, e.i64(i)) : row);
-      for (int64_t v = 0; v < e.isa.vectors; ++v)
-        finish(y, first + v, sums[i * e.isa.vectors + v]);
+  int64_t least() const { return tiles[tiles.size() - 2].rows; }
+
+  /// The rows of panel |i| that fill tiles of more than one row.
+  void tall(Value i) {
+    Value panel = e.offsetBytes(panels, e.mul(i, e.i64(p.w.panelBytes())));
+    Value start = e.i64(0), at = e.add(column, e.mul(i, e.i64(kPanel)));
+    for (Tile tile : tiles.drop_back()) {
+      Value size = e.i64(tile.rows);
+      Value many = e.udiv(e.sub(p.rows, start), size);
+      Value end = e.add(start, e.mul(many, size));
+      e.loop(e.i64(0), e.i64(kVectors), tile.vectors, [&](Value vector) {
+        Value w = e.offsetBytes(panel, e.mul(vector, e.i64(vectorBytes)));
+        Value first = e.add(at, e.mul(vector, e.i64(kLanes)));
+        e.loop(start, end, tile.rows,
+               [&](Value row) { rows(row, tile, w, first); });
+      });
+      start = end;
     }
   }
 
+  /// The rows of |tile| from |row| by its vectors from |w|, column |first|.
+  void rows(Value row, Tile tile, Value w, Value first) {
+    SmallVector<Value> x;
+    for (int64_t i = 0; i < tile.rows; ++i)
+      x.push_back(p.x(i ? e.add(row, e.i64(i)) : row));
+    SmallVector<Value> sums =
+        pairs ? pairChains(x, tile, w) : chains(x, tile, w);
+    for (int64_t i = 0; i < tile.rows; ++i) {
+      Value y = p.y(i ? e.add(row, e.i64(i)) : row);
+      for (int64_t v = 0; v < tile.vectors; ++v)
+        finish(y, v ? e.add(first, e.i64(v * kLanes)) : first,
+               sums[i * tile.vectors + v]);
+    }
+  }
+
+  /// Bytes from a vector of a block to the vector |v| behind it; more than one
+  /// panel only from the first vector of a panel.
+  Value behind(int64_t v) {
+    return e.i64(v / kVectors * p.w.panelBytes() + v % kVectors * vectorBytes);
+  }
+
   /// One chain over ascending k for each output.
-  SmallVector<Value> chains(ArrayRef<Value> x, int64_t first) {
-    Type element =
-        p.w.format == "f32.n32" ? Type(e.b.getF32Type()) : e.b.getBF16Type();
-    SmallVector<Value> zeros(x.size() * e.isa.vectors, e.splatF32(0));
+  SmallVector<Value> chains(ArrayRef<Value> x, Tile tile, Value w) {
+    SmallVector<Value> zeros(x.size() * tile.vectors, e.splatF32(0));
     return e.loop(
         e.i64(0), e.i64(p.w.k), 1, zeros, [&](Value k, ValueRange sums) {
-          SmallVector<Value> next, w;
-          Value base = e.offset(panel, e.mul(k, e.i64(kPanel)), element);
-          for (int64_t v = 0; v < e.isa.vectors; ++v)
-            w.push_back(e.loadLanes(
-                e.offset(base, e.i64((first + v) * kLanes), element), element));
+          SmallVector<Value> next, weights;
+          Value base = e.offset(w, e.mul(k, e.i64(kPanel)), element);
+          for (int64_t v = 0; v < tile.vectors; ++v)
+            weights.push_back(
+                e.loadLanes(e.offsetBytes(base, behind(v)), element));
           for (auto [i, row] : llvm::enumerate(x)) {
             Value lanes =
                 e.splat(e.loadScalar(e.offset(row, k, p.xElement), p.xElement));
-            for (int64_t v = 0; v < e.isa.vectors; ++v)
-              next.push_back(e.fma(lanes, w[v], sums[i * e.isa.vectors + v]));
+            for (int64_t v = 0; v < tile.vectors; ++v)
+              next.push_back(
+                  e.fma(lanes, weights[v], sums[i * tile.vectors + v]));
           }
           return next;
         });
   }
 
   /// Per 32 values of k, chains over even and odd k from 0; total += even + odd.
-  SmallVector<Value> pairChains(ArrayRef<Value> x, int64_t first) {
-    int64_t outputs = x.size() * e.isa.vectors, blocks = p.w.k / 32,
-            rest = p.w.k % 32;
-    SmallVector<Value> totals(outputs, e.splatF32(0));
+  SmallVector<Value> pairChains(ArrayRef<Value> x, Tile tile, Value w) {
+    int64_t blocks = p.w.k / 32, rest = p.w.k % 32;
+    SmallVector<Value> totals(x.size() * tile.vectors, e.splatF32(0));
     if (blocks)
       totals = e.loop(e.i64(0), e.i64(blocks), 1, totals,
                       [&](Value block, ValueRange sums) {
-                        return pairBlock(x, first, block, 16, false, sums);
+                        return pairBlock(x, tile, w, block, 16, false, sums);
                       });
     if (rest)
-      totals =
-          pairBlock(x, first, e.i64(blocks), (rest + 1) / 2, rest % 2, totals);
+      totals = pairBlock(x, tile, w, e.i64(blocks), (rest + 1) / 2, rest % 2,
+                         totals);
     return totals;
   }
 
-  SmallVector<Value> pairBlock(ArrayRef<Value> x, int64_t first, Value block,
-                               int64_t pairCount, bool halfPair,
+  SmallVector<Value> pairBlock(ArrayRef<Value> x, Tile tile, Value w,
+                               Value block, int64_t pairCount, bool halfPair,
                                ValueRange totals) {
-    int64_t vectors = e.isa.vectors, outputs = totals.size();
-    Value base = e.offsetBytes(panel, e.mul(block, e.i64(2048)));
+    int64_t vectors = tile.vectors, outputs = totals.size();
+    Value base = e.offsetBytes(w, e.mul(block, e.i64(2048)));
     Value k0 = e.mul(block, e.i64(32));
     auto step = [&](Value pair, ValueRange sums, bool oddToo) {
       SmallVector<Value> next(sums.begin(), sums.end()), even, odd;
+      Value pairs = e.offsetBytes(base, e.mul(pair, e.i64(64)));
       for (int64_t v = 0; v < vectors; ++v) {
-        Value ptr = e.offsetBytes(
-            base, e.add(e.mul(pair, e.i64(64)), e.i64((first + v) * 1024)));
-        Value bits = e.loadLanes(ptr, e.b.getI32Type());
+        Value bits =
+            e.loadLanes(e.offsetBytes(pairs, behind(v)), e.b.getI32Type());
         even.push_back(
             float_(arith::ShLIOp::create(e.b, e.loc, bits, e.splatI32(16))));
         odd.push_back(float_(
@@ -152,9 +219,10 @@ private:
     return arith::BitcastOp::create(e.b, e.loc, e.vecF32(), bits);
   }
 
-  /// Adds the bias and stores one vector of outputs, without columns past N.
-  void finish(Value y, int64_t vector, Value sum) {
-    Value at = e.add(column, e.i64(vector * kLanes)), mask;
+  /// Adds the bias and stores a vector of outputs from column |at|, without
+  /// columns past N.
+  void finish(Value y, Value at, Value sum) {
+    Value mask;
     if (p.w.n % kPanel) {
       Value left = e.splat(e.toI32(e.sub(e.i64(p.w.n), at)));
       mask = e.cmp(arith::CmpIPredicate::slt, e.iota(), left);
@@ -166,20 +234,31 @@ private:
 
   Emitter &e;
   const Product &p;
-  Value panel, column;
+  ArrayRef<Tile> tiles;
+  Value panels, column;
+  bool pairs;
+  Type element;
+  int64_t vectorBytes; // from the first vector of a panel to the second
 };
 
-/// All panels of all groups as work items; |make| gives the product of a group.
+/// All blocks of panels of all groups as work items; |make| gives the product
+/// of a group.
 void emitGroups(
     Emitter &e, const PackedWeight &w,
     function_ref<void(Value group, function_ref<void(const Product &)>)> make) {
-  int64_t grain = std::max<int64_t>(1, 32768 / (w.k * kPanel));
-  e.parallel(e.i64(w.groups * w.panels()), grain, [&](Value item) {
-    Value group = w.groups == 1 ? e.i64(0) : e.udiv(item, e.i64(w.panels()));
-    Value panel = w.groups == 1 ? item : e.urem(item, e.i64(w.panels()));
-    Value base = e.offsetBytes(w.base, e.mul(item, e.i64(w.panelBytes())));
+  SmallVector<Tile> tiles = tilesOf(e.isa, w.format);
+  PanelBlocks blocks(w, tiles.back().vectors / kVectors);
+  int64_t grain = std::max<int64_t>(1, 32768 / (w.k * kPanel * blocks.size));
+  e.parallel(e.i64(w.groups * blocks.count), grain, [&](Value item) {
+    bool one = w.groups == 1;
+    Value group = one ? e.i64(0) : e.udiv(item, e.i64(blocks.count));
+    Value block = one ? item : e.urem(item, e.i64(blocks.count));
+    Value first = e.mul(block, e.i64(blocks.size));
+    Value panel = one ? first : e.add(first, e.mul(group, e.i64(w.panels())));
+    Value base = e.offsetBytes(w.base, e.mul(panel, e.i64(w.panelBytes())));
     make(group, [&](const Product &p) {
-      PanelEmitter(e, p, base, e.mul(panel, e.i64(kPanel))).run();
+      BlockEmitter(e, p, tiles, base, e.mul(first, e.i64(kPanel)))
+          .run(blocks, block);
     });
   });
 }
