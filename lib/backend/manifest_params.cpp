@@ -107,13 +107,12 @@ absl::StatusOr<Json> mlir::moe::describeParam(nn::ParamOp param) {
   Json sources = Json::array();
   for (auto source : param.getSources().getAsRange<nn::SourceAttr>())
     sources.push_back(describeSource(source, g, shardsOf(param)));
-  return Json{
+  Json described = {
       {"name", name},
       {"index", index.getInt()},
       {"layers", layers ? (*layers)[1] - (*layers)[0] : 1},
       {"first_layer", layers ? (*layers)[0] : 0},
       {"groups", g.groups},
-      {"shards", shardsOf(param)},
       {"shape", std::move(shape)},
       {"format", formatName.str()},
       {"dtype", element},
@@ -123,4 +122,7 @@ absl::StatusOr<Json> mlir::moe::describeParam(nn::ParamOp param) {
        formatName == "raw" ? "" : "pack." + element + "." + formatName.str()},
       {"sources", std::move(sources)},
   };
+  if (shardsOf(param) > 1)
+    described["shards"] = shardsOf(param);
+  return described;
 }

@@ -34,7 +34,9 @@ std::vector<BadFolder> BadConfigs() {
       {"model_type of no family", "mixtral-1", Set("model_type", R"("gemma")"),
        5,
        "[MOE-C107]: config.json: model_type 'gemma' is not supported; "
-       "supported: deepseek_v2, mixtral."},
+       "supported: dbrx, deepseek, deepseek_v2, deepseek_v3, ernie4_5_moe, "
+       "glm4_moe, granitemoe, granitemoeshared, mixtral, olmoe, phimoe, "
+       "qwen2_moe, qwen3_moe."},
       {"model_type no text", "mixtral-1", Set("model_type", R"(7)"), 3,
        "[MOE-C104]: config.json: key 'model_type': expected text, found number "
        "7."},
