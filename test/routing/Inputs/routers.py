@@ -43,6 +43,19 @@ def groups(number, keep, **more):
     return {"#groups": f"{number} : i64", "#keep": f"{keep} : i64", **more}
 
 
+def selectors(number, bits, experts, gamma):
+    """The header of DSelect-k for selectors of so many bits."""
+    pairs, codes = number * bits, [[float(e >> (bits - 1 - b) & 1) for b in range(bits)] for e in range(experts)]
+    wide = f"?x{number}x{experts}"
+    types = {"zeta": f"{pairs}x?", "zeta_bias": f"{pairs}", "alpha": f"{number}x?", "alpha_bias": f"{number}",
+             "selectors": f"?x{number}", "flat_bits": f"?x{pairs}", "bits": f"?x{number}x{bits}",
+             "codes": f"{experts}x{bits}", "codes_of_selectors": f"{number}x{experts}x{bits}",
+             "bits_of_experts": f"{wide}x{bits}", "experts_of_selectors": wide}
+    return {**{f"!{name}": f"tensor<{shape}xf32>" for name, shape in types.items()}, "!flat_mask": f"tensor<?x{pairs}xi1>",
+            "!bit_masks": f"tensor<{wide}x{bits}xi1>", "#codes": f"dense<{codes}> : !codes",
+            "#inverse_gamma": f"dense<{1 / gamma}> : !zeta_bias"}
+
+
 def before_drops(fixtures, *args, **named):
     return many(fixtures, *args, **{"idx": "chosen", "weights": "kept", **named})
 
@@ -73,6 +86,8 @@ CASES = {
     "dsmoe": many("dsmoe-3", idx="dense"),
     "all_experts": [*many("dsmoe-1", idx="dense"), *many("molora-1,2,3", "Wg b", router="molora", idx="dense")],
     "lora_topk": [*many("molora_topk-1,2", "Wg b"), *many("molora_topk-3", "Wg b", router="lora_topk_renorm")],
+    "dselect_k": [Case(f"dselect_k-{n}", "Wz bz Wa ba", header=selectors(*sizes), idx="dense")
+                  for n, sizes in ((2, (2, 3, 6, 1.0)), (3, (3, 4, 11, 0.8)), (4, (2, 3, 8, 1.0)))],
     "phimoe": many("sparsemixer-2"),
     "adamoe": many("adamoe-1,2,3", "Wg Wnull"),
     "xmoe": [*before_drops("xmoe_cosine-1", "Wr c"),
@@ -199,7 +214,7 @@ def check(name, text, case, fixtures, work):
     if "shift" in case.params:
         shifted(inputs)
     first = next(p for p in reversed(case.params) if len(inputs[p][1]) == 2 and p != "Wnull")
-    experts = inputs[first][1][0]
+    experts = expected["dense"][1][1] if case.idx == "dense" else inputs[first][1][0]
     k = experts if case.idx == "dense" else expected[case.idx][1][1]
     sizes = {"#experts": experts, "#k": k, "null": inputs.get("Wnull", (0, [0]))[1][0]}
     router = case.router or name
