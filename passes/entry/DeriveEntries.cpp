@@ -28,10 +28,18 @@ struct HoistLastRows : OpRewritePattern<nn::LastRowsOp> {
         (!inner->hasTrait<nn::RowWise>() &&
          !OpTrait::hasElementwiseMappableTraits(inner)))
       return failure();
-    auto isRows = [](Value value) {
+    auto hasRows = [](Value value) {
       auto type = dyn_cast<RankedTensorType>(value.getType());
-      return type && type.getRank() == 2 && type.isDynamicDim(0);
+      return type && type.getRank() && type.isDynamicDim(0);
     };
+    auto isRows = [&](Value value) {
+      return hasRows(value) &&
+             cast<RankedTensorType>(value.getType()).getRank() == 2;
+    };
+    // All operands with a row for each token, or none.
+    if (llvm::any_of(inner->getOperands(),
+                     [&](Value v) { return hasRows(v) && !isRows(v); }))
+      return failure();
     SmallVector<Value> operands;
     for (Value operand : inner->getOperands()) {
       if (!isRows(operand)) {
