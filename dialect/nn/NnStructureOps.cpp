@@ -51,6 +51,18 @@ LogicalResult ParamGetOp::verifySymbolUses(SymbolTableCollection &symbols) {
   if (bool(getLayer()) != param.getLayers().has_value())
     return emitOpError("expects a layer index exactly where ")
            << getParamAttr() << " has layers";
+  // The index of a loop must stay within the layers that the parameter has.
+  auto index = dyn_cast_or_null<BlockArgument>(getLayer());
+  auto loop =
+      index ? dyn_cast<LayersOp>(index.getOwner()->getParentOp()) : LayersOp();
+  auto range = param.getLayers();
+  if (loop && range && index.getArgNumber() == 0 &&
+      (int64_t(loop.getLower()) < (*range)[0] ||
+       int64_t(loop.getUpper()) > (*range)[1]))
+    return emitOpError("expects ")
+           << getParamAttr() << " to have layers " << int64_t(loop.getLower())
+           << " to " << int64_t(loop.getUpper()) << ", got [" << (*range)[0]
+           << ", " << (*range)[1] << "]";
   return success();
 }
 

@@ -139,3 +139,17 @@ func.func @head_c1(%x: tensor<?x4xf32>) {
   %y = nn.head %x norm(@n, 1.0e-5) weight(@n) : tensor<?x4xf32> -> tensor<?x9xf32>
   return
 }
+
+// -----
+
+nn.param @few : tensor<4xf32> layers [1, 3] from [#nn.source<"l.{i}.w", [4]>]
+func.func @param_get_layers(%x: tensor<?x4xf32>) -> tensor<?x4xf32> {
+  %y = nn.layers 1 to 4 (%x) : (tensor<?x4xf32>) -> tensor<?x4xf32> {
+  ^bb0(%i: index, %h: tensor<?x4xf32>):
+    // expected-error@+1 {{expects @few to have layers 1 to 4, got [1, 3]}}
+    %w = nn.param_get @few[%i] : tensor<4xf32>
+    %n = nn.rms_norm %h, %w eps(1.0e-5) : tensor<?x4xf32>, tensor<4xf32>
+    nn.yield %n : tensor<?x4xf32>
+  }
+  return %y : tensor<?x4xf32>
+}

@@ -102,11 +102,56 @@ LogicalResult BufferPlan::number(Block &block) {
   return success();
 }
 
+/// Types do not tell tokens from sequences, but loops over one would read
+/// beyond the other.
+LogicalResult BufferPlan::checkRows(Operation &op) {
+  auto same = [&](ValueRange values) {
+    const RowsInfo *first = nullptr;
+    return llvm::all_of(values, [&](Value value) {
+      auto found = rowsOf.find(value);
+      auto type = dyn_cast_or_null<RankedTensorType>(value.getType());
+      if (!type || !type.getRank() || !type.isDynamicDim(0) ||
+          found == rowsOf.end() || found->second.kind == RowsInfo::Unknown)
+        return true;
+      if (!first)
+        first = &found->second;
+      return first->kind == found->second.kind &&
+             first->plan == found->second.plan;
+    });
+  };
+  auto boundaries = [&](Value seqs) {
+    auto arg = dyn_cast<BlockArgument>(seqs);
+    bool unnamed =
+        arg && arg.getOwner()->getParentOp() == entry &&
+        !entry.getArgAttrOfType<StringAttr>(arg.getArgNumber(), "nn.name");
+    return unnamed || rows(seqs).kind == RowsInfo::SequencesPlusOne;
+  };
+  bool good = true;
+  if (auto attend = dyn_cast<nn::AttendOp>(op)) {
+    SmallVector<Value> tokens{attend.getQ(), attend.getK(),
+                              attend.getPositions()};
+    if (attend.getV())
+      tokens.push_back(attend.getV());
+    good = same(tokens) && boundaries(attend.getCuSeqlens());
+  } else if (auto last = dyn_cast<nn::LastRowsOp>(op)) {
+    good = boundaries(last.getCuSeqlens());
+  } else if (isa<nn::RopeOp, nn::ConcatOp, PickOp>(op) ||
+             OpTrait::hasElementwiseMappableTraits(&op)) {
+    good = same(op.getOperands());
+  }
+  if (good)
+    return success();
+  return op.emitOpError("expects operands that count the same: tokens, "
+                        "sequences or rows of one plan");
+}
+
 LogicalResult BufferPlan::place(Operation &op) {
   if (auto loop = dyn_cast<nn::LayersOp>(op))
     return placeLayers(loop);
   if (needsNoPlace(op))
     return success();
+  if (failed(checkRows(op)))
+    return failure();
   for (Value result : op.getResults()) {
     if (auto plan = dyn_cast<PlanType>(result.getType())) {
       auto exchange = dyn_cast<AllToAllVOp>(op);

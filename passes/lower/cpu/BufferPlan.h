@@ -65,6 +65,7 @@ public:
 
 private:
   LogicalResult number(Block &block);
+  LogicalResult checkRows(Operation &op);
   LogicalResult place(Operation &op);
   LogicalResult placeLayers(nn::LayersOp op);
   FailureOr<RowsInfo> inferRows(Value result, Operation &op);
