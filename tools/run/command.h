@@ -54,6 +54,7 @@ Action AddGenerate(CLI::App& app);
 Action AddCall(CLI::App& app);
 Action AddBench(CLI::App& app);
 Action AddPlan(CLI::App& app);
+Action AddTraceRouting(CLI::App& app);
 Action AddInspect(CLI::App& app);
 Action AddExplain(CLI::App& app);
 

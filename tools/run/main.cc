@@ -38,6 +38,8 @@ constexpr Command kCommands[] = {
     {"score", "negative log-likelihood of given tokens", AddScore},
     {"call", "run any entry on tensors from a file", AddCall},
     {"bench", "measure tokens per second", AddBench},
+    {"trace-routing", "record which experts real tokens go to",
+     AddTraceRouting},
     {"plan", "tell what a run will need, before it starts", AddPlan},
     {"inspect", "list what a module holds; runs nothing", AddInspect},
     {"explain", "print the page of an error code", AddExplain},
