@@ -95,6 +95,8 @@ LogicalResult ModelOp::verify() {
       !out || out.getRank() != 2)
     return emitOpError("expects (ids, positions, cu_seqlens) as i32 vectors "
                        "and one result [T, V]");
+  if (!llvm::hasSingleElement(getBody()))
+    return emitOpError("expects a body of one block");
   return success();
 }
 

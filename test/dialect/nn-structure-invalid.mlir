@@ -153,3 +153,8 @@ func.func @param_get_layers(%x: tensor<?x4xf32>) -> tensor<?x4xf32> {
   }
   return %y : tensor<?x4xf32>
 }
+
+// -----
+
+// expected-error@+1 {{expects a body of one block}}
+nn.model @bodyless(%ids: tensor<?xi32>, %positions: tensor<?xi32>, %seqs: tensor<?xi32>) -> tensor<?x4xf32>
