@@ -89,6 +89,7 @@ struct Pack {
     tokens = ends.back();
     shape.tokens = tokens;
     shape.sequences = static_cast<int64_t>(lengths.size());
+    longest = *std::max_element(lengths.begin(), lengths.end());
     shape.heads = s.heads;
     shape.kv_heads = s.kv_heads;
     shape.key_dims = s.key_dims;
@@ -101,7 +102,7 @@ struct Pack {
   }
 
   std::vector<int32_t> ends = {0}, positions;
-  int64_t tokens = 0;
+  int64_t tokens = 0, longest = 0;
   reference::AttendShape shape;
   Array q, k, v;
 };
@@ -121,10 +122,11 @@ TEST(Attention, OverThePack) {
         std::vector<const Array*> inputs{&pack.q, &pack.k};
         if (!s.latent) inputs.push_back(&pack.v);
         inputs.insert(inputs.end(), {&p, &ends});
-        Kernels(dtype).Run(
-            "pack_" + s.Name(),
-            {.tokens = pack.tokens, .sequences = pack.shape.sequences}, inputs,
-            {&out});
+        Kernels(dtype).Run("pack_" + s.Name(),
+                           {.tokens = pack.tokens,
+                            .sequences = pack.shape.sequences,
+                            .longest = pack.longest},
+                           inputs, {&out});
         std::vector<float> want(out.size());
         const std::vector<float> v = pack.v.Floats();
         reference::Attend<float>(
@@ -178,7 +180,10 @@ TEST(Attention, OverPagesOfAnyLength) {
   Random random(2);
   const std::vector<float> history = random.Values<float>(100003);
   const std::pair<std::vector<int32_t>, std::vector<int32_t>> packs[] = {
-      {{1}, {0}}, {{1, 1, 1}, {0, 63, 200}}, {{5, 1, 70}, {60, 128, 10}}};
+      {{1}, {0}},
+      {{1, 1, 1}, {0, 63, 200}},
+      {{5, 1, 70}, {60, 128, 10}},
+      {{40}, {100}}};
   for (DType dtype : kComputeTypes)
     for (const Shape& s : kShapes)
       for (const auto& [lengths, starts] : packs) {
@@ -197,6 +202,7 @@ TEST(Attention, OverPagesOfAnyLength) {
               "cached_" + s.Name(),
               {.tokens = pack.tokens,
                .sequences = pack.shape.sequences,
+               .longest = pack.longest,
                .page_length = page_length,
                .pages_per_sequence = paged.layout.pages_per_sequence,
                .pages = paged.pages},
@@ -217,6 +223,25 @@ TEST(Attention, OverPagesOfAnyLength) {
       }
 }
 
+// Sixteen tokens of a sequence that take keys in together, and each alone.
+TEST(Attention, TogetherAndAloneGiveTheSameBits) {
+  Random random(4);
+  for (DType dtype : kComputeTypes)
+    for (const Shape& s : kShapes) {
+      const Pack pack(s, dtype, {80, 5, 190}, {0, 0, 0}, random);
+      const Array p(pack.positions), ends(pack.ends);
+      std::vector<const Array*> inputs{&pack.q, &pack.k};
+      if (!s.latent) inputs.push_back(&pack.v);
+      inputs.insert(inputs.end(), {&p, &ends});
+      Array a(dtype, pack.tokens * s.heads * s.value_dims), b = a;
+      Dims dims{.tokens = pack.tokens, .sequences = 3, .longest = 1};
+      Kernels(dtype).Run("pack_" + s.Name(), dims, inputs, {&a});
+      dims.longest = pack.longest;
+      Kernels(dtype).Run("pack_" + s.Name(), dims, inputs, {&b});
+      EXPECT_TRUE(a.bytes == b.bytes) << s.Name();
+    }
+}
+
 TEST(Attention, PackAndCacheGiveTheSameBits) {
   Random random(3);
   for (const Shape& s : kShapes) {
@@ -228,7 +253,7 @@ TEST(Attention, PackAndCacheGiveTheSameBits) {
     std::vector<const Array*> inputs{&pack.q, &pack.k};
     if (!s.latent) inputs.push_back(&pack.v);
     inputs.insert(inputs.end(), {&p, &ends});
-    Dims dims{.tokens = pack.tokens, .sequences = 2};
+    Dims dims{.tokens = pack.tokens, .sequences = 2, .longest = pack.longest};
     Kernels(DType::kF32).Run("pack_" + s.Name(), dims, inputs, {&a});
     inputs.insert(inputs.end(), {&slot, &table});
     dims.page_length = 16;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Causal attention. A work item is one head of one token: it walks the keys of
-// its sequence in chunks of 64 from position 0, keeps the largest score and the
-// sum of exponentials so far, and scales what it has when a chunk raises the
-// largest.
-#include "passes/lower/cpu/KeySource.h"
+// Causal attention. A head of a token walks the keys of its sequence in chunks
+// of 64 from position 0, keeps the largest score and the sum of exponentials so
+// far, and scales what it has when a chunk raises the largest. A work item is
+// one head of one token or, where sequences bring many, of 16: these walk the
+// chunks that all of them see together.
+#include "passes/lower/cpu/QueryBlock.h"
 #include "passes/lower/cpu/Views.h"
 
 #include <limits>
@@ -13,43 +14,38 @@ using namespace mlir::moe;
 using namespace mlir::moe::cpu;
 
 namespace {
-constexpr int64_t kChunk = 64;
 /// Keys whose scores are summed together.
 constexpr int64_t kKeys = 4;
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-/// Sizes of one attention.
-struct Sizes {
-  int64_t heads, keyHeads, keyDims, valueDims, window;
-  float scale;
-};
-
 /// One head of one token.
 class HeadAttention {
 public:
-  HeadAttention(Emitter &e, const Sizes &sizes, KeySource &source)
+  HeadAttention(Emitter &e, const AttentionSizes &sizes, KeySource &source)
       : e(e), sizes(sizes), source(source) {
     query = e.scratch(padded(sizes.keyDims) * 4);
-    sums = e.scratch(padded(sizes.valueDims) * 4);
     scores = e.scratch(kChunk * 4);
   }
 
   /// |q| and |out| point to the rows of the head; |position| is the last key.
-  void run(Value q, Type qElement, Value position, Value out, Type outElement) {
+  /// The keys [0, seen), whole chunks, are in query |of| of |block|.
+  void run(Value q, Type qElement, Value position, Value out, Type outElement,
+           QueryBlock &block, Value of, Value seen) {
+    sums = block.sums(of);
     e.lanes(sizes.keyDims, [&](Value column, Value mask) {
       e.storeLanes(cell(query, column), f32(),
                    e.loadLanes(e.offset(q, column, qElement), qElement, mask));
     });
-    e.lanes(sizes.valueDims, [&](Value column, Value) {
-      e.storeLanes(cell(sums, column), f32(), e.splatF32(0));
-    });
-    Value begin = e.i64(0), firstKey, end = e.add(position, e.i64(1));
+    Value begin = seen, firstKey, end = e.add(position, e.i64(1));
     if (sizes.window) {
-      firstKey = e.maxI(begin, e.sub(end, e.i64(sizes.window)));
-      begin = arith::AndIOp::create(e.b, e.loc, firstKey, e.i64(-kChunk));
+      firstKey = e.maxI(e.i64(0), e.sub(end, e.i64(sizes.window)));
+      begin = e.maxI(
+          begin, arith::AndIOp::create(e.b, e.loc, firstKey, e.i64(-kChunk)));
     }
     Values state =
-        e.loop(begin, end, kChunk, ValueRange{e.f32(-kInf), e.f32(0)},
+        e.loop(begin, end, kChunk,
+               ValueRange{e.loadScalar(block.largest(of), f32()),
+                          e.loadScalar(block.total(of), f32())},
                [&](Value first, ValueRange state) {
                  Value from = firstKey ? e.maxI(first, firstKey) : first;
                  return chunk(from, e.minI(e.add(first, e.i64(kChunk)), end),
@@ -63,9 +59,7 @@ public:
   }
 
 private:
-  static int64_t padded(int64_t n) {
-    return (n + kLanes - 1) / kLanes * kLanes;
-  }
+  static int64_t padded(int64_t n) { return AttentionSizes::padded(n); }
   Type f32() { return e.b.getF32Type(); }
   Value cell(Value base, Value at) { return e.offset(base, at, f32()); }
 
@@ -213,7 +207,7 @@ private:
   }
 
   Emitter &e;
-  const Sizes &sizes;
+  const AttentionSizes &sizes;
   KeySource &source;
   Value query, sums, scores;
 };
@@ -238,32 +232,73 @@ public:
   void run() {
     if (cache)
       write();
-    const Buffer &q = c.buffer(op.getQ()), &out = c.result(op);
-    Value items = e.mul(q.rows, e.i64(sizes.heads));
+    const Buffer &q = c.buffer(op.getQ());
+    // Tokens of an item: 16 where a sequence brings as many.
+    Value many = e.cmp(arith::CmpIPredicate::sge, c.longest, e.i64(kLanes));
+    Value size = e.select(many, e.i64(kLanes), e.i64(1));
+    Value blocks = e.udiv(e.add(q.rows, e.sub(size, e.i64(1))), size);
+    Value items = e.mul(blocks, e.i64(sizes.heads));
     e.parallel(items, Emitter::grainFor(32 * (sizes.keyDims + sizes.valueDims)),
                [&](Value item) {
-                 Value token = e.udiv(item, e.i64(sizes.heads)),
-                       head = e.urem(item, e.i64(sizes.heads));
-                 Value keyHead =
-                     e.udiv(head, e.i64(sizes.heads / sizes.keyHeads));
-                 PackSource pack(e.i64(0));
-                 PageSource pages(e, c.pageLength);
-                 Value position = cache ? ofPages(pages, token, keyHead)
-                                        : ofPack(pack, token, keyHead);
-                 KeySource &source =
-                     cache ? static_cast<KeySource &>(pages) : pack;
-                 HeadAttention attention(e, sizes, source);
-                 attention.run(
-                     e.address(q, token, e.mul(head, e.i64(sizes.keyDims))),
-                     q.element, position,
-                     e.address(out, token, e.mul(head, e.i64(sizes.valueDims))),
-                     out.element);
+                 Value head = e.urem(item, e.i64(sizes.heads));
+                 Value first = e.mul(e.udiv(item, e.i64(sizes.heads)), size);
+                 runItem(first, e.minI(e.sub(q.rows, first), size), head);
                });
   }
 
 private:
+  /// |count| tokens from |first|, at most 16, by one head.
+  void runItem(Value first, Value count, Value head) {
+    const Buffer &q = c.buffer(op.getQ()), &out = c.result(op);
+    Value keyHead = e.udiv(head, e.i64(sizes.heads / sizes.keyHeads));
+    PackSource pack(e.i64(0));
+    PageSource pages(e, c.pageLength);
+    KeySource &source = cache ? static_cast<KeySource &>(pages) : pack;
+    auto find = [&](Value token) {
+      return cache ? ofPages(pages, token, keyHead)
+                   : ofPack(pack, token, keyHead);
+    };
+    auto query = [&](Value token) {
+      return e.address(q, token, e.mul(head, e.i64(sizes.keyDims)));
+    };
+    Value start = find(first);
+    QueryBlock block(e, sizes, source);
+    block.start(count);
+    // Whole chunks that all see: of 16 tokens on consecutive positions.
+    Value last = e.add(first, e.sub(count, e.i64(1)));
+    auto alike = [&](Value a, Value b) {
+      return e.cmp(arith::CmpIPredicate::eq, a, b);
+    };
+    auto both = [&](Value a, Value b) -> Value {
+      return arith::AndIOp::create(e.b, e.loc, a, b);
+    };
+    Value together = both(alike(count, e.i64(kLanes)),
+                          alike(sequenceOf(first), sequenceOf(last)));
+    Value end = e.add(start, e.i64(kLanes));
+    if (cache)
+      together = both(together, alike(e.add(positionOf(last), e.i64(1)), end));
+    if (sizes.window)
+      together = both(
+          together, e.cmp(arith::CmpIPredicate::sle, end, e.i64(sizes.window)));
+    Value whole = both(e.add(start, e.i64(1)), e.i64(-kChunk));
+    Value seen = e.select(together, whole, e.i64(0));
+    e.ifThen(e.cmp(arith::CmpIPredicate::sgt, seen, e.i64(0)),
+             [&] { block.run(query(first), q.width, q.element, seen); });
+    e.loop(e.i64(0), count, 1, [&](Value i) {
+      Value token = e.add(first, i);
+      Value position = find(token);
+      HeadAttention attention(e, sizes, source);
+      attention.run(query(token), q.element, position,
+                    e.address(out, token, e.mul(head, e.i64(sizes.valueDims))),
+                    out.element, block, i, seen);
+    });
+  }
+
   Value index(const Buffer &x, Value at) {
     return e.toI64(e.loadScalar(e.offset(x.base, at, x.element), x.element));
+  }
+  Value positionOf(Value token) {
+    return index(c.buffer(op.getPositions()), token);
   }
   Value sequenceOf(Value token) { return index(c.sequenceOf, token); }
 
@@ -286,7 +321,7 @@ private:
                            e.mul(keyHead, e.i64(sizes.valueDims)));
       source.values = e.offset(cache, behind, record);
     }
-    return index(c.buffer(op.getPositions()), token);
+    return positionOf(token);
   }
 
   Value ofPack(PackSource &source, Value token, Value keyHead) {
@@ -310,7 +345,7 @@ private:
     const Buffer &k = c.buffer(op.getK()),
                  *v = op.getV() ? &c.buffer(op.getV()) : nullptr;
     e.parallel(k.rows, Emitter::grainFor(width), [&](Value token) {
-      Value position = index(c.buffer(op.getPositions()), token);
+      Value position = positionOf(token);
       Value at = e.udiv(position, c.pageLength);
       Type i32 = e.b.getI32Type();
       Value page =
@@ -334,7 +369,7 @@ private:
   EntryContext &c;
   Emitter &e;
   nn::AttendOp op;
-  Sizes sizes;
+  AttentionSizes sizes;
   Value cache; // record 0 of the layer, or null
   Type record;
   int64_t width = 0;
