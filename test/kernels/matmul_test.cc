@@ -29,8 +29,8 @@ const Types kTypes[] = {{DType::kF32, DType::kF32},
 
 // Columns and summands around panels of 32 and blocks of one to four panels.
 const std::pair<int64_t, int64_t> kSizes[] = {
-    {1, 1},  {33, 31}, {32, 32},  {100, 33},  {16, 65},
-    {64, 2}, {70, 40}, {300, 34}, {130, 1100}};
+    {1, 1},  {33, 31},  {32, 32},  {100, 33},  {16, 65},
+    {64, 2}, {160, 40}, {300, 34}, {130, 1100}};
 // Rows around the register tiles of 12, 6, 4, 2 and 1.
 constexpr int64_t kRows[] = {0, 1, 2, 5, 12, 29};
 
