@@ -52,6 +52,9 @@ struct MoeParams {
   Param sharedGate = {}; ///< [1, D]: scales what the shared experts give
 };
 
+/// |value| in all elements of a [T, N] tensor like |like|.
+Value constantLike(OpBuilder &builder, Location loc, Value like, double value);
+
 /// Operations of a router's body.
 class RouterBuilder {
 public:
