@@ -77,4 +77,53 @@ void buildDecoder(
   m.finish(m.toLogits(m.linear(n, frame.head, frame.headBias, Value())));
 }
 
+absl::StatusOr<int64_t> readDenseWidth(::moe::JsonFields &config,
+                                       llvm::ArrayRef<LayerKind> layers) {
+  if (llvm::all_of(layers, [](LayerKind kind) { return kind.mixture; }))
+    return 0;
+  return config.Int("intermediate_size", 1, kMaxWidth);
+}
+
+void buildDecoder(ImportContext &in, const FrameParams &frame,
+                  const AttentionParams &attn, const RopeTable &rope,
+                  llvm::ArrayRef<LayerKind> layers,
+                  const FeedForwardConfig &config,
+                  llvm::function_ref<FlatSymbolRefAttr(Param, Param)> router) {
+  ModelBuilder &m = in.model;
+  const ExpertsConfig &e = config.experts;
+  std::string ffn = "model.layers.{i}.mlp.";
+  FlatSymbolRefAttr shared;
+  auto declare = [&](bool mixture, LayerRange range, const std::string &s) {
+    FeedForward out;
+    if (!mixture) {
+      out.dense = declareMlp(in, "dense_" + s, ffn, config.denseWidth,
+                             config.bias, range);
+      return out;
+    }
+    MoeParams &moe = out.moe;
+    moe.experts = e.count;
+    moe.segments = config.segments;
+    moe.expert = declareExperts(in, ffn, {}, e, range, s);
+    moe.gate = m.matrix("gate" + s, ffn + "gate.weight", e.count,
+                        in.common.hidden, range);
+    if (!config.gateBias.empty())
+      moe.gateBias = m.param("gate_bias" + s, {e.count},
+                             Source{.pattern = ffn + config.gateBias.str(),
+                                    .shape = config.gateBiasShape},
+                             range);
+    if (config.sharedWidth)
+      moe.shared = declareMlp(in, "shared" + s + "_", ffn + config.shared.str(),
+                              config.sharedWidth, config.bias, range);
+    if (config.sharedGate)
+      moe.sharedGate =
+          m.matrix("shared_gate" + s, ffn + "shared_expert_gate.weight", 1,
+                   in.common.hidden, range);
+    if (!shared)
+      shared = router(moe.gate, moe.gateBias);
+    moe.router = shared;
+    return out;
+  };
+  buildDecoder(in, frame, attn, rope, layers, declare);
+}
+
 } // namespace mlir::moe::frontend

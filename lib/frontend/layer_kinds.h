@@ -37,6 +37,32 @@ void buildDecoder(ImportContext &in, const FrameParams &frame,
                                                  const std::string &suffix)>
                       declare);
 
+/// `intermediate_size`, which a model with a dense layer must have; 0 without.
+absl::StatusOr<int64_t> readDenseWidth(::moe::JsonFields &config,
+                                       llvm::ArrayRef<LayerKind> layers);
+
+/// Feed-forward parts under model.layers.{i}.mlp. with the usual names: a dense
+/// MLP, or a router, experts and what belongs to them.
+struct FeedForwardConfig {
+  ExpertsConfig experts = {};
+  int64_t denseWidth = 0, segments = 1;
+  bool bias = false; ///< of dense and shared MLPs
+  /// Width and name of the shared experts ("shared_experts."); 0: none.
+  int64_t sharedWidth = 0;
+  llvm::StringRef shared = "shared_experts.";
+  bool sharedGate = false; ///< shared_expert_gate.weight scales them
+  /// The bias that experts are chosen with, and its shape; empty: none.
+  llvm::StringRef gateBias = "";
+  llvm::SmallVector<int64_t, 3> gateBiasShape = {};
+};
+
+/// buildDecoder for these parts. |router| is asked once.
+void buildDecoder(
+    ImportContext &in, const FrameParams &frame, const AttentionParams &attn,
+    const RopeTable &rope, llvm::ArrayRef<LayerKind> layers,
+    const FeedForwardConfig &config,
+    llvm::function_ref<FlatSymbolRefAttr(Param gate, Param bias)> router);
+
 } // namespace mlir::moe::frontend
 
 #endif

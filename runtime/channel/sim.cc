@@ -138,10 +138,9 @@ absl::Status SimGroup::Run(const std::function<absl::Status(Channel&)>& body) {
     threads.emplace_back([&, rank] {
       Member channel(*this, rank);
       const absl::Status status = body(channel);
+      if (!status.ok()) Blame(status);
       const std::lock_guard lock(mutex_);
       someone_left_ = true;
-      if (!status.ok() && (failure_.ok() || CodeOf(failure_) == Code::D201))
-        failure_ = status;
       changed_.notify_all();
     });
   for (std::thread& thread : threads) thread.join();

@@ -40,6 +40,53 @@ std::vector<BadFolder> BadConfigs() {
       {"model_type no text", "mixtral-1", Set("model_type", R"(7)"), 3,
        "[MOE-C104]: config.json: key 'model_type': expected text, found number "
        "7."},
+      {"dbrx activation no text", "dbrx-1",
+       Set("ffn_config",
+           R"({"ffn_act_fn": {"name": 3}, "ffn_hidden_size": 12, "moe_num_experts": 4, "moe_top_k": 2})"),
+       5,
+       "[MOE-C109]: config.json: ffn_config: key 'ffn_act_fn' with value "
+       "{\"name\":3} is not supported for dbrx; supported: "
+       "{\"name\":\"silu\"}."},
+      {"dbrx unknown inner key", "dbrx-1",
+       Set("attn_config", R"({"kv_n_heads": 1, "qk_ln": true})"), 5,
+       "[MOE-C108]: config.json: attn_config: key 'qk_ln' with value true is "
+       "not known for dbrx and might change the result. Remove it if it "
+       "changes nothing."},
+      {"dbrx heads that do not divide", "dbrx-1", Set("n_heads", R"(3)"), 3,
+       "[MOE-C106]: config.json: d_model 20 is not a multiple of n_heads 3."},
+      {"layer types of another length", "qwen2_moe-1",
+       Set("layer_types", R"(["full_attention"])"), 3,
+       "[MOE-C106]: config.json: layer_types [\"full_attention\"] is not a "
+       "list of num_hidden_layers 2."},
+      {"layer type of another family", "qwen2_moe-1",
+       Set("layer_types", R"(["full_attention", "chunked_attention"])"), 5,
+       "[MOE-C109]: config.json: key 'layer_types' with value "
+       "\"chunked_attention\" is not supported; supported: full_attention, "
+       "sliding_attention."},
+      {"groups that do not divide experts", "deepseek_v3-1",
+       Set("n_group", R"(3)"), 3,
+       "[MOE-C106]: config.json: n_routed_experts 8 is not a multiple of "
+       "n_group 3."},
+      {"too few experts in the groups kept", "deepseek_v3-1",
+       Set("topk_group", R"(1)"), 3,
+       "[MOE-C106]: config.json: topk_group 1 leaves fewer experts than "
+       "num_experts_per_tok 3."},
+      {"three experts for SparseMixer", "phimoe-1",
+       Set("num_experts_per_tok", R"(3)"), 5,
+       "[MOE-C109]: config.json: key 'num_experts_per_tok' with value 3 is not "
+       "supported for phimoe; supported: 2."},
+      {"nothing rotates", "glm4_moe-1",
+       Set("rope_parameters",
+           R"({"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0})"),
+       3,
+       "[MOE-C105]: config.json: rope_parameters: key 'partial_rotary_factor': "
+       "0 is not in (0, 1]."},
+      {"more experts for a token than there are", "ernie4_5_moe-1",
+       Set("moe_k", R"(5)"), 3,
+       "[MOE-C106]: config.json: moe_k 5 is larger than moe_num_experts 4."},
+      {"a multiplier of zero", "granitemoe-1",
+       Set("residual_multiplier", R"(0)"), 3,
+       "[MOE-C105]: config.json: key 'residual_multiplier': 0 is no scale."},
       {"unknown key", "mixtral-1", Set("attention_sink_size", R"(4)"), 5,
        "[MOE-C108]: config.json: key 'attention_sink_size' with value 4 is not "
        "known for mixtral and might change the result. Remove it if it changes "

@@ -103,7 +103,7 @@ static absl::Status readFeedForward(ImportContext &in, DbrxConfig &out) {
                  " is larger than moe_num_experts ", e.count, ".");
   if (f.Has("ffn_act_fn")) {
     ASSIGN_OR_RETURN(const ::moe::Json *act, f.Object("ffn_act_fn"));
-    if (act->value("name", "") != "silu" || act->size() != 1)
+    if (*act != ::moe::Json{{"name", "silu"}})
       return Error(
           Code::C109, f.where(), ": key 'ffn_act_fn' with value ", shown(*act),
           " is not supported for dbrx; supported: {\"name\":\"silu\"}.");

@@ -45,40 +45,17 @@ static absl::Status build(ImportContext &in) {
   std::vector<LayerKind> layers(c.layers);
   for (auto [i, layer] : llvm::enumerate(layers))
     layer.mixture = int64_t(i) >= first && i % step == 0;
-  bool dense = llvm::any_of(layers, [](LayerKind k) { return !k.mixture; });
-  int64_t denseWidth = 0;
-  if (dense) {
-    ASSIGN_OR_RETURN(denseWidth,
-                     in.config.Int("intermediate_size", 1, kMaxWidth));
-  }
+  ASSIGN_OR_RETURN(int64_t denseWidth, readDenseWidth(in.config, layers));
   ASSIGN_OR_RETURN(RopeTable rope, readRotary(in, h.headDim, 1e4));
 
-  ModelBuilder &m = in.model;
   FrameParams frame = declareFrame(in);
   AttentionParams attn = declareAttention(in, h, {.qkv = bias, .out = bias});
-  std::string ffn = "model.layers.{i}.mlp.";
-  FlatSymbolRefAttr router;
-  auto declare = [&](bool mixture, LayerRange range, const std::string &s) {
-    FeedForward out;
-    if (!mixture) {
-      out.dense = declareMlp(in, "dense_" + s, ffn, denseWidth, false, range);
-      return out;
-    }
-    MoeParams &moe = out.moe;
-    moe.experts = e.count;
-    moe.segments = std::max<int64_t>(1, (denseWidth + e.width / 2) / e.width);
-    moe.expert = declareExperts(in, ffn, {}, e, range, s);
-    moe.gate =
-        m.matrix("gate" + s, ffn + "gate.weight", e.count, c.hidden, range);
-    if (shared)
-      moe.shared = declareMlp(in, "shared" + s + "_", ffn + "shared_experts.",
-                              shared * e.width, false, range);
-    if (!router)
-      router = declareSoftmaxRouter(in, "deepseek", e, moe.gate, normalize);
-    moe.router = router;
-    return out;
-  };
-  buildDecoder(in, frame, attn, rope, layers, declare);
+  FeedForwardConfig ffn{.experts = e, .denseWidth = denseWidth};
+  ffn.segments = std::max<int64_t>(1, (denseWidth + e.width / 2) / e.width);
+  ffn.sharedWidth = shared * e.width;
+  buildDecoder(in, frame, attn, rope, layers, ffn, [&](Param gate, Param) {
+    return declareSoftmaxRouter(in, "deepseek", e, gate, normalize);
+  });
   return absl::OkStatus();
 }
 

@@ -74,12 +74,7 @@ static absl::Status build(ImportContext &in) {
   for (auto [i, layer] : llvm::enumerate(layers))
     layer.mixture =
         int64_t(i) >= start && int64_t(i) <= end && (i + 1) % interval == 0;
-  bool dense = llvm::any_of(layers, [](LayerKind k) { return !k.mixture; });
-  int64_t denseWidth = 0;
-  if (dense) {
-    ASSIGN_OR_RETURN(denseWidth,
-                     in.config.Int("intermediate_size", 1, kMaxWidth));
-  }
+  ASSIGN_OR_RETURN(int64_t denseWidth, readDenseWidth(in.config, layers));
   ASSIGN_OR_RETURN(RopeTable rope, readRotary(in, h.headDim, 5e5));
 
   ModelBuilder &m = in.model;
@@ -88,31 +83,15 @@ static absl::Status build(ImportContext &in) {
     frame.headBias = m.vector("lm_head_bias", "lm_head.bias", c.vocab);
   AttentionParams attn = declareAttention(in, h, {.qkv = bias, .out = bias});
   attn.pairing = nn::RopePairing::Interleaved;
-  std::string ffn = "model.layers.{i}.mlp.";
-  FlatSymbolRefAttr router;
-  auto declare = [&](bool mixture, LayerRange range, const std::string &s) {
-    FeedForward out;
-    if (!mixture) {
-      out.dense = declareMlp(in, "dense_" + s, ffn, denseWidth, bias, range);
-      return out;
-    }
-    MoeParams &moe = out.moe;
-    moe.experts = e.count;
-    moe.expert = declareExperts(in, ffn, {}, e, range, s);
-    moe.gate =
-        m.matrix("gate" + s, ffn + "gate.weight", e.count, c.hidden, range);
-    Source correction{.pattern = ffn + "moe_statics.e_score_correction_bias",
-                      .shape = {1, e.count}};
-    moe.gateBias = m.param("gate_bias" + s, {e.count}, correction, range);
-    if (shared)
-      moe.shared = declareMlp(in, "shared" + s + "_", ffn + "shared_experts.",
-                              shared * e.width, bias, range);
-    if (!router)
-      router = declareRouter(in, e, least, moe.gate, moe.gateBias);
-    moe.router = router;
-    return out;
-  };
-  buildDecoder(in, frame, attn, rope, layers, declare);
+  FeedForwardConfig ffn{.experts = e, .denseWidth = denseWidth};
+  ffn.bias = bias;
+  ffn.sharedWidth = shared * e.width;
+  ffn.gateBias = "moe_statics.e_score_correction_bias";
+  ffn.gateBiasShape = {1, e.count};
+  buildDecoder(in, frame, attn, rope, layers, ffn,
+               [&](Param gate, Param choice) {
+                 return declareRouter(in, e, least, gate, choice);
+               });
   return absl::OkStatus();
 }
 

@@ -45,43 +45,25 @@ static absl::Status build(ImportContext &in) {
                                                     0, 0, kMaxLayers));
   ASSIGN_OR_RETURN(bool bias, in.config.BoolOr("attention_bias", false));
   ASSIGN_OR_RETURN(bool norms, in.config.BoolOr("use_qk_norm", false));
-  int64_t denseWidth = 0;
-  if (first) {
-    ASSIGN_OR_RETURN(denseWidth,
-                     in.config.Int("intermediate_size", 1, kMaxWidth));
-  }
   ASSIGN_OR_RETURN(RopeTable rope, readRotary(in, h.headDim, 1e4, 0.5));
   in.weights.setSkippedLayers(skipped);
   std::vector<LayerKind> layers(c.layers);
   for (auto [i, layer] : llvm::enumerate(layers))
     layer.mixture = int64_t(i) >= first;
+  ASSIGN_OR_RETURN(int64_t denseWidth, readDenseWidth(in.config, layers));
 
-  ModelBuilder &m = in.model;
   FrameParams frame = declareFrame(in);
   AttentionParams attn = declareAttention(in, h, {.qkv = bias});
   if (norms)
     declareHeadNorms(in, attn, h.headDim, h.headDim);
-  std::string ffn = "model.layers.{i}.mlp.";
-  auto declare = [&](bool mixture, LayerRange range, const std::string &) {
-    FeedForward out;
-    if (!mixture) {
-      out.dense = declareMlp(in, "dense_", ffn, denseWidth, false, range);
-      return out;
-    }
-    MoeParams &moe = out.moe;
-    moe.experts = e.count;
-    moe.expert = declareExperts(in, ffn, {}, e, range);
-    moe.gate = m.matrix("gate", ffn + "gate.weight", e.count, c.hidden, range);
-    moe.gateBias = m.vector("gate_bias", ffn + "gate.e_score_correction_bias",
-                            e.count, range);
-    if (shared)
-      moe.shared = declareMlp(in, "shared_", ffn + "shared_experts.",
-                              shared * e.width, false, range);
-    moe.router = declareSigmoidRouter(in, "glm4_moe", routing, e, moe.gate,
-                                      moe.gateBias);
-    return out;
-  };
-  buildDecoder(in, frame, attn, rope, layers, declare);
+  FeedForwardConfig ffn{.experts = e, .denseWidth = denseWidth};
+  ffn.sharedWidth = shared * e.width;
+  ffn.gateBias = "gate.e_score_correction_bias";
+  ffn.gateBiasShape = {e.count};
+  buildDecoder(
+      in, frame, attn, rope, layers, ffn, [&](Param gate, Param choice) {
+        return declareSigmoidRouter(in, "glm4_moe", routing, e, gate, choice);
+      });
   return absl::OkStatus();
 }
 

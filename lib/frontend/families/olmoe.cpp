@@ -31,24 +31,15 @@ static absl::Status build(ImportContext &in) {
   ASSIGN_OR_RETURN(double clip, readNonNegative(in.config, "clip_qkv", 0));
   ASSIGN_OR_RETURN(RopeTable rope, readRotary(in, h.headDim, 1e4));
 
-  ModelBuilder &m = in.model;
   FrameParams frame = declareFrame(in);
   AttentionParams attn = declareAttention(in, h, {.qkv = bias, .out = bias});
   declareHeadNorms(in, attn, h.heads * h.headDim, h.kvHeads * h.headDim);
   attn.clip = clip;
-  std::string ffn = "model.layers.{i}.mlp.";
-  auto declare = [&](bool, LayerRange range, const std::string &) {
-    FeedForward out;
-    out.moe.experts = e.count;
-    out.moe.expert = declareExperts(in, ffn, {}, e, range);
-    out.moe.gate =
-        m.matrix("gate", ffn + "gate.weight", e.count, c.hidden, range);
-    out.moe.router =
-        declareSoftmaxRouter(in, "olmoe", e, out.moe.gate, normalize);
-    return out;
-  };
-  buildDecoder(in, frame, attn, rope, std::vector<LayerKind>(c.layers),
-               declare);
+  FeedForwardConfig ffn{.experts = e};
+  buildDecoder(in, frame, attn, rope, std::vector<LayerKind>(c.layers), ffn,
+               [&](Param gate, Param) {
+                 return declareSoftmaxRouter(in, "olmoe", e, gate, normalize);
+               });
   return absl::OkStatus();
 }
 

@@ -41,12 +41,7 @@ static absl::Status build(ImportContext &in) {
   ASSIGN_OR_RETURN(bool normalize, in.config.BoolOr("norm_topk_prob", false));
   std::vector<LayerKind> layers(c.layers);
   RETURN_IF_ERROR(readSparseLayers(in.config, layers));
-  bool dense = llvm::any_of(layers, [](LayerKind k) { return !k.mixture; });
-  int64_t denseWidth = 0;
-  if (dense) {
-    ASSIGN_OR_RETURN(denseWidth,
-                     in.config.Int("intermediate_size", 1, kMaxWidth));
-  }
+  ASSIGN_OR_RETURN(int64_t denseWidth, readDenseWidth(in.config, layers));
   ASSIGN_OR_RETURN(bool slides, in.config.BoolOr("use_sliding_window", false));
   ASSIGN_OR_RETURN(int64_t window,
                    in.config.IntOr("sliding_window", 0, 0, kMaxPositions));
@@ -57,33 +52,15 @@ static absl::Status build(ImportContext &in) {
       [&](int64_t i) { return slides && i % 2 == 0 && i < windowed; }, layers));
   ASSIGN_OR_RETURN(RopeTable rope, readRotary(in, h.headDim, 1e4));
 
-  ModelBuilder &m = in.model;
   FrameParams frame = declareFrame(in);
   AttentionParams attn = declareAttention(in, h, {.qkv = bias});
-  std::string ffn = "model.layers.{i}.mlp.";
-  FlatSymbolRefAttr router;
-  auto declare = [&](bool mixture, LayerRange range, const std::string &s) {
-    FeedForward out;
-    if (!mixture) {
-      out.dense = declareMlp(in, "dense_" + s, ffn, denseWidth, false, range);
-      return out;
-    }
-    MoeParams &moe = out.moe;
-    moe.experts = e.count;
-    moe.expert = declareExperts(in, ffn, {}, e, range, s);
-    moe.gate =
-        m.matrix("gate" + s, ffn + "gate.weight", e.count, c.hidden, range);
-    moe.shared = declareMlp(in, "shared" + s + "_", ffn + "shared_expert.",
-                            shared, false, range);
-    moe.sharedGate =
-        m.matrix("shared_gate" + s, ffn + "shared_expert_gate.weight", 1,
-                 c.hidden, range);
-    if (!router)
-      router = declareSoftmaxRouter(in, "qwen2_moe", e, moe.gate, normalize);
-    moe.router = router;
-    return out;
-  };
-  buildDecoder(in, frame, attn, rope, layers, declare);
+  FeedForwardConfig ffn{.experts = e, .denseWidth = denseWidth};
+  ffn.sharedWidth = shared;
+  ffn.shared = "shared_expert.";
+  ffn.sharedGate = true;
+  buildDecoder(in, frame, attn, rope, layers, ffn, [&](Param gate, Param) {
+    return declareSoftmaxRouter(in, "qwen2_moe", e, gate, normalize);
+  });
   return absl::OkStatus();
 }
 
