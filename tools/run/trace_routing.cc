@@ -32,14 +32,9 @@ struct TraceFlags {
   int64_t samples = 4096;
 };
 
-bool EndsWith(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() &&
-         text.substr(text.size() - end.size()) == end;
-}
-
 // Rows of ids from FILE.json, else the bytes of a text cut into rows.
 absl::StatusOr<Rows> ReadData(const TraceFlags& flags, const ModelSpec& model) {
-  if (EndsWith(flags.data, ".json"))
+  if (flags.data.ends_with(".json"))
     return ReadIdsFile(flags.data, model.vocab_size);
   if (model.vocab_size != 256)
     return Error(Code::T102, flags.data, ": text needs a model of bytes; this ",
