@@ -12,7 +12,7 @@ module attributes {moe.config = "{\22model_type\22:\22dbrx\22,\22vocab_size\22:1
   nn.param @gate_up : tensor<16x21504x6144xbf16> layers [0, 40] from [#nn.source<"transformer.blocks.{i}.ffn.experts.mlp.w1", [172032, 6144] rows 10752 strides[66060288, 6144, 1]>, #nn.source<"transformer.blocks.{i}.ffn.experts.mlp.v1", [172032, 6144] at 10752 rows 10752 strides[66060288, 6144, 1]>]
   nn.param @down : tensor<16x6144x10752xbf16> layers [0, 40] from [#nn.source<"transformer.blocks.{i}.ffn.experts.mlp.w2", [172032, 6144] strides[66060288, 1, 6144]>]
   nn.param @gate : tensor<16x6144xbf16> layers [0, 40] from [#nn.source<"transformer.blocks.{i}.ffn.router.layer.weight", [16, 6144]>]
-  moe.router @dbrx(%arg0: tensor<?x6144xf32>, %arg1: tensor<16x6144xbf16>) -> (!moe.plan<token_major, 16, 4>, tensor<?x4xf32>) {
+  moe.router @dbrx(%arg0: tensor<?x6144xf32>, %arg1: tensor<16x6144xbf16>) -> (!moe.plan<16, 4>, tensor<?x4xf32>) {
     %0 = nn.linear %arg0, %arg1 : tensor<?x6144xf32>, tensor<16x6144xbf16>
     %1 = nn.softmax %0 axis(1) : tensor<?x16xf32>
     %2 = moe.select %1 top_k(4) : tensor<?x16xf32>
@@ -21,7 +21,7 @@ module attributes {moe.config = "{\22model_type\22:\22dbrx\22,\22vocab_size\22:1
     %5 = nn.broadcast %4 axis(1) : tensor<?xf32> -> tensor<?x4xf32>
     %6 = arith.divf %3, %5 : tensor<?x4xf32>
     %7 = moe.make_plan %2 experts(16) : tensor<?x4xi32>
-    moe.return %7, %6 : !moe.plan<token_major, 16, 4>, tensor<?x4xf32>
+    moe.return %7, %6 : !moe.plan<16, 4>, tensor<?x4xf32>
   }
   nn.model @dbrx_model(%arg0: tensor<?xi32>, %arg1: tensor<?xi32>, %arg2: tensor<?xi32>) -> tensor<?x100352xf32> {
     %0 = nn.param_get @embed : tensor<100352x6144xbf16>

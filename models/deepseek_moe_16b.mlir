@@ -16,13 +16,13 @@ module attributes {moe.config = "{\22vocab_size\22:102400,\22num_hidden_layers\2
   nn.param @gate : tensor<64x2048xbf16> layers [1, 28] from [#nn.source<"model.layers.{i}.mlp.gate.weight", [64, 2048]>]
   nn.param @shared_gate_up : tensor<5632x2048xbf16> layers [1, 28] from [#nn.source<"model.layers.{i}.mlp.shared_experts.gate_proj.weight", [2816, 2048] rows 2816>, #nn.source<"model.layers.{i}.mlp.shared_experts.up_proj.weight", [2816, 2048] at 2816 rows 2816>]
   nn.param @shared_down : tensor<2048x2816xbf16> layers [1, 28] from [#nn.source<"model.layers.{i}.mlp.shared_experts.down_proj.weight", [2048, 2816]>]
-  moe.router @deepseek(%arg0: tensor<?x2048xf32>, %arg1: tensor<64x2048xbf16>) -> (!moe.plan<token_major, 64, 6>, tensor<?x6xf32>) {
+  moe.router @deepseek(%arg0: tensor<?x2048xf32>, %arg1: tensor<64x2048xbf16>) -> (!moe.plan<64, 6>, tensor<?x6xf32>) {
     %0 = nn.linear %arg0, %arg1 : tensor<?x2048xf32>, tensor<64x2048xbf16>
     %1 = nn.softmax %0 axis(1) : tensor<?x64xf32>
     %2 = moe.select %1 top_k(6) : tensor<?x64xf32>
     %3 = moe.pick %1, %2 : tensor<?x64xf32>, tensor<?x6xi32>
     %4 = moe.make_plan %2 experts(64) : tensor<?x6xi32>
-    moe.return %4, %3 : !moe.plan<token_major, 64, 6>, tensor<?x6xf32>
+    moe.return %4, %3 : !moe.plan<64, 6>, tensor<?x6xf32>
   }
   nn.model @deepseek_moe_16b(%arg0: tensor<?xi32>, %arg1: tensor<?xi32>, %arg2: tensor<?xi32>) -> tensor<?x102400xf32> {
     %0 = nn.param_get @embed : tensor<102400x2048xbf16>

@@ -22,7 +22,7 @@ module attributes {moe.eos_token_ids = array<i64: 100001>, moe.max_positions = 1
   nn.param @down : tensor<160x5120x1536xbf16> layers [1, 60] from [#nn.source<"model.layers.{i}.mlp.experts.{e}.down_proj.weight", [5120, 1536]>]
   nn.param @shared_gate_up : tensor<6144x5120xbf16> layers [1, 60] from [#nn.source<"model.layers.{i}.mlp.shared_experts.gate_proj.weight", [3072, 5120] rows 3072>, #nn.source<"model.layers.{i}.mlp.shared_experts.up_proj.weight", [3072, 5120] at 3072 rows 3072>]
   nn.param @shared_down : tensor<5120x3072xbf16> layers [1, 60] from [#nn.source<"model.layers.{i}.mlp.shared_experts.down_proj.weight", [5120, 3072]>]
-  moe.router @deepseek_v2(%arg0: tensor<?x5120xf32>, %arg1: tensor<160x5120xbf16>) -> (!moe.plan<token_major, 160, 6>, tensor<?x6xf32>) {
+  moe.router @deepseek_v2(%arg0: tensor<?x5120xf32>, %arg1: tensor<160x5120xbf16>) -> (!moe.plan<160, 6>, tensor<?x6xf32>) {
     %0 = nn.linear %arg0, %arg1 : tensor<?x5120xf32>, tensor<160x5120xbf16>
     %1 = nn.softmax %0 axis(1) : tensor<?x160xf32>
     %2 = moe.group_mask %1 groups(8) keep(3) score(max) fill(0.0) : tensor<?x160xf32>
@@ -32,7 +32,7 @@ module attributes {moe.eos_token_ids = array<i64: 100001>, moe.max_positions = 1
     %5 = nn.broadcast %cst like %4 : tensor<?x6xf32> axis(0) : tensor<6xf32> -> tensor<?x6xf32>
     %6 = arith.mulf %4, %5 : tensor<?x6xf32>
     %7 = moe.make_plan %3 experts(160) : tensor<?x6xi32>
-    moe.return %7, %6 : !moe.plan<token_major, 160, 6>, tensor<?x6xf32>
+    moe.return %7, %6 : !moe.plan<160, 6>, tensor<?x6xf32>
   }
   nn.model @deepseek_v2_model(%ids: tensor<?xi32>, %positions: tensor<?xi32>, %seqs: tensor<?xi32>) -> tensor<?x102400xf32> {
     %0 = nn.param_get @embed : tensor<102400x5120xbf16>

@@ -21,7 +21,7 @@ module attributes {moe.config = "{\22vocab_size\22:129280,\22num_hidden_layers\2
   nn.param @gate_bias : tensor<256xf32> layers [3, 61] from [#nn.source<"model.layers.{i}.mlp.gate.e_score_correction_bias", [256]>]
   nn.param @shared_gate_up : tensor<4096x7168xbf16> layers [3, 61] from [#nn.source<"model.layers.{i}.mlp.shared_experts.gate_proj.weight", [2048, 7168] rows 2048>, #nn.source<"model.layers.{i}.mlp.shared_experts.up_proj.weight", [2048, 7168] at 2048 rows 2048>]
   nn.param @shared_down : tensor<7168x2048xbf16> layers [3, 61] from [#nn.source<"model.layers.{i}.mlp.shared_experts.down_proj.weight", [7168, 2048]>]
-  moe.router @deepseek_v3(%arg0: tensor<?x7168xf32>, %arg1: tensor<256x7168xbf16>, %arg2: tensor<256xf32>) -> (!moe.plan<token_major, 256, 8>, tensor<?x8xf32>) {
+  moe.router @deepseek_v3(%arg0: tensor<?x7168xf32>, %arg1: tensor<256x7168xbf16>, %arg2: tensor<256xf32>) -> (!moe.plan<256, 8>, tensor<?x8xf32>) {
     %0 = nn.linear %arg0, %arg1 : tensor<?x7168xf32>, tensor<256x7168xbf16>
     %1 = nn.activate  sigmoid %0 : tensor<?x256xf32>
     %2 = nn.broadcast %arg2 like %1 : tensor<?x256xf32> axis(0) : tensor<256xf32> -> tensor<?x256xf32>
@@ -39,7 +39,7 @@ module attributes {moe.config = "{\22vocab_size\22:129280,\22num_hidden_layers\2
     %12 = nn.broadcast %cst_0 like %11 : tensor<?x8xf32> axis(0) : tensor<8xf32> -> tensor<?x8xf32>
     %13 = arith.mulf %11, %12 : tensor<?x8xf32>
     %14 = moe.make_plan %5 experts(256) : tensor<?x8xi32>
-    moe.return %14, %13 : !moe.plan<token_major, 256, 8>, tensor<?x8xf32>
+    moe.return %14, %13 : !moe.plan<256, 8>, tensor<?x8xf32>
   }
   nn.model @deepseek_v3_model(%arg0: tensor<?xi32>, %arg1: tensor<?xi32>, %arg2: tensor<?xi32>) -> tensor<?x129280xf32> {
     %0 = nn.param_get @embed : tensor<129280x7168xbf16>

@@ -12,7 +12,7 @@ module attributes {moe.config = "{\22vocab_size\22:32000,\22num_hidden_layers\22
   nn.param @gate_up : tensor<8x28672x4096xbf16> layers [0, 32] from [#nn.source<"model.layers.{i}.block_sparse_moe.experts.{e}.w1.weight", [14336, 4096] rows 14336>, #nn.source<"model.layers.{i}.block_sparse_moe.experts.{e}.w3.weight", [14336, 4096] at 14336 rows 14336>]
   nn.param @down : tensor<8x4096x14336xbf16> layers [0, 32] from [#nn.source<"model.layers.{i}.block_sparse_moe.experts.{e}.w2.weight", [4096, 14336]>]
   nn.param @gate : tensor<8x4096xbf16> layers [0, 32] from [#nn.source<"model.layers.{i}.block_sparse_moe.gate.weight", [8, 4096]>]
-  moe.router @mixtral(%arg0: tensor<?x4096xf32>, %arg1: tensor<8x4096xbf16>) -> (!moe.plan<token_major, 8, 2>, tensor<?x2xf32>) {
+  moe.router @mixtral(%arg0: tensor<?x4096xf32>, %arg1: tensor<8x4096xbf16>) -> (!moe.plan<8, 2>, tensor<?x2xf32>) {
     %0 = nn.linear %arg0, %arg1 : tensor<?x4096xf32>, tensor<8x4096xbf16>
     %1 = nn.softmax %0 axis(1) : tensor<?x8xf32>
     %2 = moe.select %1 top_k(2) : tensor<?x8xf32>
@@ -21,7 +21,7 @@ module attributes {moe.config = "{\22vocab_size\22:32000,\22num_hidden_layers\22
     %5 = nn.broadcast %4 axis(1) : tensor<?xf32> -> tensor<?x2xf32>
     %6 = arith.divf %3, %5 : tensor<?x2xf32>
     %7 = moe.make_plan %2 experts(8) : tensor<?x2xi32>
-    moe.return %7, %6 : !moe.plan<token_major, 8, 2>, tensor<?x2xf32>
+    moe.return %7, %6 : !moe.plan<8, 2>, tensor<?x2xf32>
   }
   nn.model @mixtral_8x7b(%arg0: tensor<?xi32>, %arg1: tensor<?xi32>, %arg2: tensor<?xi32>) -> tensor<?x32000xf32> {
     %0 = nn.param_get @embed : tensor<32000x4096xbf16>

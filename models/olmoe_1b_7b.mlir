@@ -14,13 +14,13 @@ module attributes {moe.config = "{\22vocab_size\22:50304,\22num_hidden_layers\22
   nn.param @gate_up : tensor<64x2048x2048xbf16> layers [0, 16] from [#nn.source<"model.layers.{i}.mlp.experts.{e}.gate_proj.weight", [1024, 2048] rows 1024>, #nn.source<"model.layers.{i}.mlp.experts.{e}.up_proj.weight", [1024, 2048] at 1024 rows 1024>]
   nn.param @down : tensor<64x2048x1024xbf16> layers [0, 16] from [#nn.source<"model.layers.{i}.mlp.experts.{e}.down_proj.weight", [2048, 1024]>]
   nn.param @gate : tensor<64x2048xbf16> layers [0, 16] from [#nn.source<"model.layers.{i}.mlp.gate.weight", [64, 2048]>]
-  moe.router @olmoe(%arg0: tensor<?x2048xf32>, %arg1: tensor<64x2048xbf16>) -> (!moe.plan<token_major, 64, 8>, tensor<?x8xf32>) {
+  moe.router @olmoe(%arg0: tensor<?x2048xf32>, %arg1: tensor<64x2048xbf16>) -> (!moe.plan<64, 8>, tensor<?x8xf32>) {
     %0 = nn.linear %arg0, %arg1 : tensor<?x2048xf32>, tensor<64x2048xbf16>
     %1 = nn.softmax %0 axis(1) : tensor<?x64xf32>
     %2 = moe.select %1 top_k(8) : tensor<?x64xf32>
     %3 = moe.pick %1, %2 : tensor<?x64xf32>, tensor<?x8xi32>
     %4 = moe.make_plan %2 experts(64) : tensor<?x8xi32>
-    moe.return %4, %3 : !moe.plan<token_major, 64, 8>, tensor<?x8xf32>
+    moe.return %4, %3 : !moe.plan<64, 8>, tensor<?x8xf32>
   }
   nn.model @olmoe_1b_7b(%arg0: tensor<?xi32>, %arg1: tensor<?xi32>, %arg2: tensor<?xi32>) -> tensor<?x50304xf32> {
     %0 = nn.param_get @embed : tensor<50304x2048xbf16>

@@ -18,13 +18,13 @@ module attributes {moe.config = "{\22vocab_size\22:151936,\22num_hidden_layers\2
   nn.param @shared_gate_up : tensor<11264x2048xbf16> layers [0, 24] from [#nn.source<"model.layers.{i}.mlp.shared_expert.gate_proj.weight", [5632, 2048] rows 5632>, #nn.source<"model.layers.{i}.mlp.shared_expert.up_proj.weight", [5632, 2048] at 5632 rows 5632>]
   nn.param @shared_down : tensor<2048x5632xbf16> layers [0, 24] from [#nn.source<"model.layers.{i}.mlp.shared_expert.down_proj.weight", [2048, 5632]>]
   nn.param @shared_gate : tensor<1x2048xbf16> layers [0, 24] from [#nn.source<"model.layers.{i}.mlp.shared_expert_gate.weight", [1, 2048]>]
-  moe.router @qwen2_moe(%arg0: tensor<?x2048xf32>, %arg1: tensor<60x2048xbf16>) -> (!moe.plan<token_major, 60, 4>, tensor<?x4xf32>) {
+  moe.router @qwen2_moe(%arg0: tensor<?x2048xf32>, %arg1: tensor<60x2048xbf16>) -> (!moe.plan<60, 4>, tensor<?x4xf32>) {
     %0 = nn.linear %arg0, %arg1 : tensor<?x2048xf32>, tensor<60x2048xbf16>
     %1 = nn.softmax %0 axis(1) : tensor<?x60xf32>
     %2 = moe.select %1 top_k(4) : tensor<?x60xf32>
     %3 = moe.pick %1, %2 : tensor<?x60xf32>, tensor<?x4xi32>
     %4 = moe.make_plan %2 experts(60) : tensor<?x4xi32>
-    moe.return %4, %3 : !moe.plan<token_major, 60, 4>, tensor<?x4xf32>
+    moe.return %4, %3 : !moe.plan<60, 4>, tensor<?x4xf32>
   }
   nn.model @qwen1_5_moe_a2_7b(%arg0: tensor<?xi32>, %arg1: tensor<?xi32>, %arg2: tensor<?xi32>) -> tensor<?x151936xf32> {
     %0 = nn.param_get @embed : tensor<151936x2048xbf16>

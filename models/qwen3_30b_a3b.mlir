@@ -14,7 +14,7 @@ module attributes {moe.config = "{\22vocab_size\22:151936,\22num_hidden_layers\2
   nn.param @gate_up : tensor<128x1536x2048xbf16> layers [0, 48] from [#nn.source<"model.layers.{i}.mlp.experts.{e}.gate_proj.weight", [768, 2048] rows 768>, #nn.source<"model.layers.{i}.mlp.experts.{e}.up_proj.weight", [768, 2048] at 768 rows 768>]
   nn.param @down : tensor<128x2048x768xbf16> layers [0, 48] from [#nn.source<"model.layers.{i}.mlp.experts.{e}.down_proj.weight", [2048, 768]>]
   nn.param @gate : tensor<128x2048xbf16> layers [0, 48] from [#nn.source<"model.layers.{i}.mlp.gate.weight", [128, 2048]>]
-  moe.router @qwen3_moe(%arg0: tensor<?x2048xf32>, %arg1: tensor<128x2048xbf16>) -> (!moe.plan<token_major, 128, 8>, tensor<?x8xf32>) {
+  moe.router @qwen3_moe(%arg0: tensor<?x2048xf32>, %arg1: tensor<128x2048xbf16>) -> (!moe.plan<128, 8>, tensor<?x8xf32>) {
     %0 = nn.linear %arg0, %arg1 : tensor<?x2048xf32>, tensor<128x2048xbf16>
     %1 = nn.softmax %0 axis(1) : tensor<?x128xf32>
     %2 = moe.select %1 top_k(8) : tensor<?x128xf32>
@@ -23,7 +23,7 @@ module attributes {moe.config = "{\22vocab_size\22:151936,\22num_hidden_layers\2
     %5 = nn.broadcast %4 axis(1) : tensor<?xf32> -> tensor<?x8xf32>
     %6 = arith.divf %3, %5 : tensor<?x8xf32>
     %7 = moe.make_plan %2 experts(128) : tensor<?x8xi32>
-    moe.return %7, %6 : !moe.plan<token_major, 128, 8>, tensor<?x8xf32>
+    moe.return %7, %6 : !moe.plan<128, 8>, tensor<?x8xf32>
   }
   nn.model @qwen3_30b_a3b(%arg0: tensor<?xi32>, %arg1: tensor<?xi32>, %arg2: tensor<?xi32>) -> tensor<?x151936xf32> {
     %0 = nn.param_get @embed : tensor<151936x2048xbf16>

@@ -14,6 +14,12 @@
 #define GET_OP_CLASSES
 #include "dialect/moe/MoeOps.h.inc"
 #define GET_OP_CLASSES
+#include "dialect/moe/MoeRoutingOps.h.inc"
+#define GET_OP_CLASSES
+#include "dialect/moe/MoeMixOps.h.inc"
+#define GET_OP_CLASSES
+#include "dialect/moe/MoeLossOps.h.inc"
+#define GET_OP_CLASSES
 #include "dialect/moe/MoeGradOps.h.inc"
 #define GET_OP_CLASSES
 #include "dialect/moe/MoeFusedOps.h.inc"

@@ -4,8 +4,32 @@
 
 include "mlir/IR/EnumAttr.td"
 
-def Moe_Layouts : I32EnumAttr<"PlanLayout", "order of a plan", [
-  I32EnumAttrCase<"TokenMajor", 0, "token_major">, I32EnumAttrCase<"ExpertMajor", 1, "expert_major">]> {
+def Moe_Roundings : I32EnumAttr<"CapacityRounding", "how a capacity becomes an integer", [
+  I32EnumAttrCase<"Floor", 0, "floor">, I32EnumAttrCase<"Ceil", 1, "ceil">, I32EnumAttrCase<"Nearest", 2, "nearest">]> {
+  let cppNamespace = "::mlir::moe";
+  let genSpecializedAttr = 0;
+}
+
+def Moe_Streams : I32EnumAttr<"RandomStream", "what random numbers are for", [
+  I32EnumAttrCase<"Jitter", 0, "jitter">, I32EnumAttrCase<"GateNoise", 1, "gate_noise">,
+  I32EnumAttrCase<"SecondExpert", 2, "second_expert">, I32EnumAttrCase<"Gumbel", 3, "gumbel">,
+  I32EnumAttrCase<"Rts", 4, "rts">, I32EnumAttrCase<"Thor", 5, "thor">,
+  I32EnumAttrCase<"Shuffle", 6, "shuffle">, I32EnumAttrCase<"ExpertDropout", 7, "expert_dropout">,
+  I32EnumAttrCase<"TokenDropout", 8, "token_dropout">]> {
+  let cppNamespace = "::mlir::moe";
+  let genSpecializedAttr = 0;
+}
+
+def Moe_Distributions : I32EnumAttr<"Distribution", "distribution of random numbers", [
+  I32EnumAttrCase<"Uniform", 0, "uniform">, I32EnumAttrCase<"Normal", 1, "normal">,
+  I32EnumAttrCase<"Gumbel", 2, "gumbel">, I32EnumAttrCase<"Exponential", 3, "exponential">]> {
+  let cppNamespace = "::mlir::moe";
+  let genSpecializedAttr = 0;
+}
+
+def Moe_BalanceKinds : I32EnumAttr<"BalanceKind", "what a balance loss balances", [
+  I32EnumAttrCase<"Expert", 0, "expert">, I32EnumAttrCase<"Device", 1, "device">,
+  I32EnumAttrCase<"Communication", 2, "communication">]> {
   let cppNamespace = "::mlir::moe";
   let genSpecializedAttr = 0;
 }

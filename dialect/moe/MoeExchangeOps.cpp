@@ -31,14 +31,9 @@ LogicalResult AllToAllVOp::inferReturnTypes(MLIRContext *context,
     return emitOptionalError(
         loc, "moe.all_to_all_v expects ranks that divide the experts, got ",
         ranks, " ranks and ", plan.getExperts(), " experts");
-  // all_to_all_v C3
-  if (plan.getLayout() != PlanLayout::TokenMajor)
-    return emitOptionalError(
-        loc, "moe.all_to_all_v expects a token-major plan, got ", plan);
   types.push_back(RankedTensorType::get(
       {ShapedType::kDynamic, rows.getDimSize(1)}, rows.getElementType()));
-  types.push_back(PlanType::get(context, PlanLayout::TokenMajor,
-                                plan.getExperts() / ranks, 1));
+  types.push_back(PlanType::get(context, plan.getExperts() / ranks, 1));
   types.push_back(
       RankedTensorType::get({ranks + 1}, IntegerType::get(context, 32)));
   return success();
@@ -62,9 +57,8 @@ LogicalResult AllToAllVBackOp::inferReturnTypes(MLIRContext *,
         plan.getExperts(), " experts, got ", from);
   // all_to_all_v_back C3
   auto local = cast<PlanType>(a.getLocal().getType());
-  auto expected =
-      PlanType::get(plan.getContext(), PlanLayout::TokenMajor,
-                    plan.getExperts() / (from.getDimSize(0) - 1), /*k=*/1);
+  auto expected = PlanType::get(
+      plan.getContext(), plan.getExperts() / (from.getDimSize(0) - 1), /*k=*/1);
   if (local != expected)
     return emitOptionalError(loc,
                              "moe.all_to_all_v_back expects the local plan ",

@@ -22,10 +22,10 @@ def Moe_AllToAllVOp : Moe_CoreOp<"all_to_all_v", [Moe_Channel]> {
     P·Tmax·min(K, E/P) rows, Tmax being the most tokens of a rank.
 
     (C1) `rows` is `[R, D]` with static D. (C2) `ranks >= 1` divides the E of
-    the plan. (C3) the plan is token-major.
+    the plan.
 
     ```mlir
-    %in, %local, %from = moe.all_to_all_v %rows, %plan ranks(2) axis("ep") : tensor<?x128xf32>, !moe.plan<token_major, 8, 2>
+    %in, %local, %from = moe.all_to_all_v %rows, %plan ranks(2) axis("ep") : tensor<?x128xf32>, !moe.plan<8, 2>
     ```
   }];
   let arguments = (ins Nn_Activation:$rows, Moe_PlanType:$plan, I64Attr:$ranks, StrAttr:$axis);
@@ -42,12 +42,11 @@ def Moe_AllToAllVBackOp : Moe_CoreOp<"all_to_all_v_back", [Moe_Channel]> {
     belongs to row r of it.
 
     (C1) `y` is `[R', N]` with static N. (C2) `from` is `[P + 1]` with P
-    dividing the E of the plan. (C3) `local` is token-major with E/P experts
-    and K = 1.
+    dividing the E of the plan. (C3) `local` has E/P experts and K = 1.
 
     ```mlir
     %rows = moe.all_to_all_v_back %y, %local, %from, %plan axis("ep")
-        : tensor<?x128xf32>, !moe.plan<token_major, 4, 1>, tensor<3xi32>, !moe.plan<token_major, 8, 2>
+        : tensor<?x128xf32>, !moe.plan<4, 1>, tensor<3xi32>, !moe.plan<8, 2>
     ```
   }];
   let arguments = (ins Nn_Activation:$y, Moe_PlanType:$local, Nn_Ints:$from, Moe_PlanType:$plan, StrAttr:$axis);

@@ -59,9 +59,6 @@ LogicalResult RoutePermuteOp::verify() {
     return emitOpError("expects the region to yield i32 [T, ")
            << plan.getK() << "] and " << weights;
   // route_permute C4
-  if (plan.getLayout() != PlanLayout::TokenMajor)
-    return emitOpError("expects a token-major plan, got ") << plan;
-  // route_permute C5
   for (Operation &op : block.without_terminator())
     if (!isRowWise(&op))
       return op.emitOpError("is not row-wise and cannot stand in "

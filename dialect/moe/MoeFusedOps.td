@@ -17,13 +17,13 @@ def Moe_RoutePermuteOp : Moe_Op<"route_permute", [Pure, IsolatedFromAbove,
 
     (C1) `x` is `[T, D]`. (C2) region arguments are `x` and the parameters.
     (C3) the region yields i32 `[T, K]` with the K of the plan and values of
-    the type of the weights, `[T, K]`. (C4) the plan is token-major.
-    (C5) every operation of the region is row-wise or elementwise, a constant,
+    the type of the weights, `[T, K]`. 
+    (C4) every operation of the region is row-wise or elementwise, a constant,
     or a softmax, reduction or broadcast within rows.
 
     ```mlir
     %plan, %weights = moe.route_permute %x params(%w) : (tensor<?x128xf32>, tensor<8x128xf32>)
-        -> (!moe.plan<token_major, 8, 2>, tensor<?x2xf32>) {
+        -> (!moe.plan<8, 2>, tensor<?x2xf32>) {
     ^bb0(%t: tensor<?x128xf32>, %g: tensor<8x128xf32>):
       %z = nn.linear %t, %g : tensor<?x128xf32>, tensor<8x128xf32>
       %p = nn.softmax %z axis(1) : tensor<?x8xf32>

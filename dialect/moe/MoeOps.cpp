@@ -98,11 +98,10 @@ LogicalResult MakePlanOp::inferReturnTypes(MLIRContext *context, Loc loc,
     return emitOptionalError(
         loc, "moe.make_plan expects idx [T, K] with static K, got ", idx);
   // make_plan C2
-  if (experts < idx.getDimSize(1))
-    return emitOptionalError(loc, "moe.make_plan expects experts >= K, got ",
-                             experts, " < ", idx.getDimSize(1));
-  types.push_back(PlanType::get(context, PlanLayout::TokenMajor, experts,
-                                idx.getDimSize(1)));
+  if (experts < 1)
+    return emitOptionalError(loc, "moe.make_plan expects experts >= 1, got ",
+                             experts);
+  types.push_back(PlanType::get(context, experts, idx.getDimSize(1)));
   return success();
 }
 
@@ -128,10 +127,56 @@ LogicalResult DispatchOp::inferReturnTypes(MLIRContext *, Loc loc,
                                            Types &types) {
   auto x = shaped(a.getX());
   // dispatch C1
-  if (x.getRank() != 2)
-    return emitOptionalError(loc, "moe.dispatch expects x [T, D], got ", x);
+  if (x.getRank() != (x.getElementType().isInteger() ? 1 : 2))
+    return emitOptionalError(
+        loc, "moe.dispatch expects x [T, D] or integers [T], got ", x);
+  SmallVector<int64_t> shape(x.getShape());
+  shape[0] = kDynamic;
+  types.push_back(RankedTensorType::get(shape, x.getElementType()));
+  return success();
+}
+
+LogicalResult UngroupOp::inferReturnTypes(MLIRContext *, Loc loc,
+                                          UngroupOp::Adaptor a, Types &types) {
+  auto rows = shaped(a.getRows());
+  // ungroup C1
+  if (rows.getRank() != 2)
+    return emitOptionalError(loc, "moe.ungroup expects rows [R, D], got ",
+                             rows);
+  types.push_back(RankedTensorType::get(
+      {kDynamic, cast<PlanType>(a.getPlan().getType()).getK(),
+       rows.getDimSize(1)},
+      rows.getElementType()));
+  return success();
+}
+
+LogicalResult GroupOp::inferReturnTypes(MLIRContext *, Loc loc,
+                                        GroupOp::Adaptor a, Types &types) {
+  auto y = shaped(a.getY());
+  // group C1
+  if (y.getRank() != 3 ||
+      y.getDimSize(1) != cast<PlanType>(a.getPlan().getType()).getK())
+    return emitOptionalError(
+        loc, "moe.group expects y [T, K, D] with the K of the plan, got ", y);
   types.push_back(
-      RankedTensorType::get({kDynamic, x.getDimSize(1)}, x.getElementType()));
+      RankedTensorType::get({kDynamic, y.getDimSize(2)}, y.getElementType()));
+  return success();
+}
+
+LogicalResult PlanSeqsOp::inferReturnTypes(MLIRContext *, Loc loc,
+                                           PlanSeqsOp::Adaptor a,
+                                           Types &types) {
+  auto plan = cast<PlanType>(a.getPlan().getType());
+  // plan_seqs C1
+  if (plan.getExperts() != 1)
+    return emitOptionalError(
+        loc, "moe.plan_seqs expects a plan of one expert, got ", plan);
+  // plan_seqs C2
+  if (shaped(a.getCuSeqlens()).getRank() != 1)
+    return emitOptionalError(loc,
+                             "moe.plan_seqs expects cu_seqlens [B+1], got ",
+                             a.getCuSeqlens().getType());
+  types.push_back(a.getCuSeqlens().getType());
   return success();
 }
 

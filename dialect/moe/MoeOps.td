@@ -14,17 +14,25 @@ include "mlir/Interfaces/FunctionInterfaces.td"
 def Moe_RouterOp : Moe_Op<"router", [FunctionOpInterface, IsolatedFromAbove]> {
   let summary = "a routing algorithm";
   let description = [{
-    A symbol with a region: `(x [T, D], parameters…) -> (plan, weights [T, K])`.
-    The body is tensor `arith` and `math`, reductions, and the primitives
-    `moe.group_mask`, `moe.select`, `moe.pick`, `moe.make_plan`, `moe.counts`.
+    A symbol with a region: `(x [T, D], inputs and parameters…) -> (plan,
+    weights [T, K], more…)`. The body is tensor `arith` and `math`, reductions,
+    and the primitives of this dialect.
 
-    (C1) the first argument is `[T, D]`. (C2) results are a plan and f32
-    weights `[T, K]` with the K of the plan.
+    An argument marked `moe.input` is no parameter: `"ids"` (token ids `[T]`),
+    `"positions"` (`[T]`), `"seqs"` (`cu_seqlens [B+1]`) or `"key"` (the key of
+    `moe.random`). A result marked `moe.loss = "name"` is a loss that training
+    adds up, a scalar; one marked `moe.state = i` the value that argument i has
+    in the next step. A router without a plan is dense: its results are weights.
+
+    (C1) the first argument is `[T, D]`. (C2) a plan is the first result and
+    followed by f32 weights `[T, K]` with its K. (C3) `moe.input` names one of
+    the inputs above. (C4) a loss is a scalar, and a state has the type of its
+    argument.
 
     ```mlir
     // Mixtral: softmax over all experts, best K, weights scaled to sum 1.
     moe.router @mixtral(%x: tensor<?x128xf32>, %w: tensor<8x128xf32>)
-        -> (!moe.plan<token_major, 8, 2>, tensor<?x2xf32>) {
+        -> (!moe.plan<8, 2>, tensor<?x2xf32>) {
       %z = nn.linear %x, %w : tensor<?x128xf32>, tensor<8x128xf32>
       %p = nn.softmax %z axis(1) : tensor<?x8xf32>
       %idx = moe.select %p top_k(2) : tensor<?x8xf32>
@@ -33,7 +41,7 @@ def Moe_RouterOp : Moe_Op<"router", [FunctionOpInterface, IsolatedFromAbove]> {
       %den = nn.broadcast %sum axis(1) : tensor<?xf32> -> tensor<?x2xf32>
       %wt = arith.divf %s, %den : tensor<?x2xf32>
       %plan = moe.make_plan %idx experts(8) : tensor<?x2xi32>
-      moe.return %plan, %wt : !moe.plan<token_major, 8, 2>, tensor<?x2xf32>
+      moe.return %plan, %wt : !moe.plan<8, 2>, tensor<?x2xf32>
     }
     ```
   }];
@@ -59,11 +67,17 @@ def Moe_RouteOp : Moe_Op<"route", [Pure, DeclareOpInterfaceMethods<SymbolUserOpI
   let summary = "applies a router";
   let description = [{
     (C1) the symbol is a `moe.router` whose argument types agree with the
-    operands, dynamic dimensions of the router matching any.
+    operands, dynamic dimensions of the router matching any. (C2) results are
+    those of the router.
   }];
   let arguments = (ins FlatSymbolRefAttr:$router, Nn_Activation:$x, Variadic<AnyRankedTensor>:$params);
-  let results = (outs Moe_PlanType:$plan, RankedTensorOf<[F32]>:$weights);
+  let results = (outs Variadic<AnyType>:$results);
   let assemblyFormat = "$router `(` $x (`,` $params^)? `)` attr-dict `:` functional-type(operands, results)";
+  let extraClassDeclaration = [{
+    /// Of a router with a plan.
+    ::mlir::TypedValue<::mlir::moe::PlanType> getPlan() { return ::llvm::cast<::mlir::TypedValue<::mlir::moe::PlanType>>(getResult(0)); }
+    ::mlir::Value getWeights() { return getResult(1); }
+  }];
 }
 
 def Moe_GroupMaskOp : Moe_CoreOp<"group_mask", [Pure, Nn_RowWise, Nn_Differentiable]> {
@@ -88,13 +102,15 @@ def Moe_SelectOp : Moe_CoreOp<"select", [Pure, Nn_RowWise]> {
   let description = [{
     Order: value descending, then index ascending; NaN is largest, −0 equals
     +0, denormals count as 0. `bias [E]` is added for choosing only. The result
-    is sorted in that order; `E` marks an invalid choice.
+    is sorted in that order; `E` marks an invalid choice. With `above` a choice
+    whose value (with its bias) is not larger is invalid: a number of experts
+    that varies from token to token (ReMoE, 2024; DS-MoE, 2024).
 
     (C1) `s` is `[T, E]` with `1 <= k <= E`. (C2) `bias` is `[E]`.
   }];
-  let arguments = (ins RankedTensorOf<[F32, F64]>:$s, Optional<Nn_Weight>:$bias, I64Attr:$k);
+  let arguments = (ins RankedTensorOf<[F32, F64]>:$s, Optional<Nn_Weight>:$bias, I64Attr:$k, OptionalAttr<F64Attr>:$above);
   let results = (outs Nn_Ints:$idx);
-  let assemblyFormat = "$s (`bias` `(` $bias^ `:` type($bias) `)`)? `top_k` `(` $k `)` attr-dict `:` type($s)";
+  let assemblyFormat = "$s (`bias` `(` $bias^ `:` type($bias) `)`)? `top_k` `(` $k `)` (`above` `(` $above^ `)`)? attr-dict `:` type($s)";
 }
 
 def Moe_PickOp : Moe_CoreOp<"pick", [Pure, Nn_RowWise, Nn_Differentiable]> {
@@ -166,17 +182,62 @@ def Moe_CountsOp : Moe_CoreOp<"counts", [Pure]> {
 def Moe_DispatchOp : Moe_CoreOp<"dispatch", [Pure, Nn_Differentiable]> {
   let summary = "groups token rows by expert";
   let description = [{
-    `rows[r] = x[row2slot[r] / K]`.
+    `rows[r] = x[row2slot[r] / K]`. Positions `[T]` are grouped as rows are.
 
-    (C1) `x` is `[T, D]`.
+    (C1) `x` is `[T, D]`, or integers `[T]`.
 
     ```mlir
-    %rows = moe.dispatch %x, %plan : tensor<?x128xf32>, !moe.plan<token_major, 8, 2>
+    %rows = moe.dispatch %x, %plan : tensor<?x128xf32>, !moe.plan<8, 2>
     ```
   }];
-  let arguments = (ins Nn_Activation:$x, Moe_PlanType:$plan);
-  let results = (outs Nn_Activation:$rows);
+  let arguments = (ins RankedTensorOf<[F32, BF16, F64, I32]>:$x, Moe_PlanType:$plan);
+  let results = (outs RankedTensorOf<[F32, BF16, F64, I32]>:$rows);
   let assemblyFormat = "$x `,` $plan attr-dict `:` type($x) `,` type($plan)";
+}
+
+def Moe_UngroupOp : Moe_CoreOp<"ungroup", [Pure, Nn_Differentiable]> {
+  let summary = "rows of experts back in the order of tokens and choices";
+  let description = [{
+    `y[t, k] = rows[slot2row[t, k]]`, 0 for dropped pairs. With `moe.group`, a
+    plan is used twice: experts project queries, attention mixes them, experts
+    project its output (mixture of attention heads, 2022; JetMoE, 2024).
+
+    (C1) `rows` is `[R, D]`.
+
+    ```mlir
+    %q = moe.ungroup %rows, %plan : tensor<?x64xf32>, !moe.plan<8, 2>  // [T, 2, 64]
+    ```
+  }];
+  let arguments = (ins Nn_Activation:$rows, Moe_PlanType:$plan);
+  let results = (outs Nn_Activation:$y);
+  let assemblyFormat = "$rows `,` $plan attr-dict `:` type($rows) `,` type($plan)";
+}
+
+def Moe_GroupOp : Moe_CoreOp<"group", [Pure, Nn_Differentiable]> {
+  let summary = "values of tokens and choices as rows of experts";
+  let description = [{
+    The transpose of `moe.ungroup`: `rows[r] = y[t, k]` with
+    `t·K + k = row2slot[r]`.
+
+    (C1) `y` is `[T, K, D]` with the K of the plan.
+  }];
+  let arguments = (ins Nn_Activation:$y, Moe_PlanType:$plan);
+  let results = (outs Nn_Activation:$rows);
+  let assemblyFormat = "$y `,` $plan attr-dict `:` type($y) `,` type($plan)";
+}
+
+def Moe_PlanSeqsOp : Moe_CoreOp<"plan_seqs", [Pure]> {
+  let summary = "sequences of the rows of one expert";
+  let description = [{
+    `y[b]` is the number of rows of tokens in front of sequence b: the
+    `cu_seqlens` of the tokens that one expert took, whose rows keep their
+    order. With it a whole block runs on them (mixture of depths, 2024).
+
+    (C1) the plan has one expert. (C2) `cu_seqlens` is `[B+1]`.
+  }];
+  let arguments = (ins Moe_PlanType:$plan, Nn_Ints:$cu_seqlens);
+  let results = (outs Nn_Ints:$y);
+  let assemblyFormat = "$plan `seqs` `(` $cu_seqlens `)` attr-dict `:` type($plan) `,` type($cu_seqlens)";
 }
 
 def Moe_ExpertsOp : Moe_Op<"experts", [Pure, IsolatedFromAbove,
@@ -229,7 +290,8 @@ def Moe_LayerOp : Moe_Op<"layer", [Pure, DeclareOpInterfaceMethods<SymbolUserOpI
     DeepSeekMoE (2024): `experts` routed experts, each `1/segments` of a
     standard feed-forward width, and optional shared experts that every token
     passes. `y = combine(experts(dispatch(x))) + shared(x)`. Router parameters
-    and expert parameters are symbols read at `layer`; `body` maps the rows of
+    (of the arguments that are no inputs) and expert parameters are symbols
+    read at `layer`; `body` maps the rows of
     one expert (arguments: rows, slices), `shared` the rows of all tokens
     (arguments: rows, parameters). The router reads x in f32.
 

@@ -29,14 +29,44 @@ LogicalResult RouterOp::verify() {
   if (!x || x.getRank() != 2)
     return emitOpError("expects a first argument [T, D]");
   // router C2
-  auto plan = getNumResults() == 2 ? dyn_cast<PlanType>(getResultTypes()[0])
-                                   : PlanType();
-  auto weights = getNumResults() == 2
-                     ? dyn_cast<RankedTensorType>(getResultTypes()[1])
-                     : RankedTensorType();
-  if (!plan || !weights || weights.getRank() != 2 ||
-      weights.getDimSize(1) != plan.getK() || !weights.getElementType().isF32())
+  for (auto [i, type] : llvm::enumerate(getResultTypes())) {
+    auto plan = dyn_cast<PlanType>(type);
+    if (!plan)
+      continue;
+    auto weights = i == 0 && getNumResults() > 1
+                       ? dyn_cast<RankedTensorType>(getResultTypes()[1])
+                       : RankedTensorType();
+    if (!weights || weights.getRank() != 2 ||
+        weights.getDimSize(1) != plan.getK() ||
+        !weights.getElementType().isF32())
+      return emitOpError("expects results of a plan and f32 weights [T, K]");
+  }
+  if (!getNumResults())
     return emitOpError("expects results of a plan and f32 weights [T, K]");
+  // router C3
+  for (unsigned i = 0; i < getNumArguments(); ++i)
+    if (Attribute input = getArgAttr(i, "moe.input")) {
+      auto name = dyn_cast<StringAttr>(input);
+      if (!name || i == 0 ||
+          !llvm::is_contained({"ids", "positions", "seqs", "key"},
+                              name.getValue()))
+        return emitOpError("expects moe.input to be ids, positions, seqs or "
+                           "key, got ")
+               << input << " at argument " << i;
+    }
+  // router C4
+  for (auto [i, type] : llvm::enumerate(getResultTypes())) {
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    if (getResultAttr(i, "moe.loss") && (!tensor || tensor.getRank() != 0))
+      return emitOpError("expects a scalar loss, got ") << type;
+    if (Attribute state = getResultAttr(i, "moe.state")) {
+      auto of = dyn_cast<IntegerAttr>(state);
+      if (!of || of.getInt() < 1 || of.getInt() >= getNumArguments() ||
+          getArgumentTypes()[of.getInt()] != type)
+        return emitOpError("expects a state of the type of its argument, got ")
+               << type << " for " << state;
+    }
+  }
   if (!llvm::hasSingleElement(getBody()))
     return emitOpError("expects a body of one block");
   return success();
@@ -72,10 +102,16 @@ LogicalResult RouteOp::verifySymbolUses(SymbolTableCollection &symbols) {
     if (!accepts(formal, actual))
       return emitOpError("expects an operand of type ")
              << formal << " for " << getRouterAttr() << ", got " << actual;
-  if (router.getResultTypes()[0] != getPlan().getType())
-    return emitOpError("expects the plan type ")
-           << router.getResultTypes()[0] << " of " << getRouterAttr()
-           << ", got " << getPlan().getType();
+  // route C2
+  if (router.getNumResults() != getNumResults())
+    return emitOpError("expects ")
+           << router.getNumResults() << " results of " << getRouterAttr()
+           << ", got " << getNumResults();
+  for (auto [formal, actual] :
+       llvm::zip(router.getResultTypes(), getResultTypes()))
+    if (!accepts(formal, actual))
+      return emitOpError("expects a result of type ")
+             << formal << " of " << getRouterAttr() << ", got " << actual;
   return success();
 }
 

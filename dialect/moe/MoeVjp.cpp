@@ -33,8 +33,20 @@ LogicalResult StopGradientOp::buildVjp(OpBuilder &, ValueRange, Gradients &) {
 }
 
 LogicalResult DispatchOp::buildVjp(OpBuilder &b, ValueRange dy, Gradients &dx) {
+  if (!nn::isDifferentiable(getX().getType()))
+    return success();
   dx[0] =
       DispatchGradOp::create(b, getLoc(), getX().getType(), dy[0], getPlan());
+  return success();
+}
+
+LogicalResult UngroupOp::buildVjp(OpBuilder &b, ValueRange dy, Gradients &dx) {
+  dx[0] = GroupOp::create(b, getLoc(), dy[0], getPlan());
+  return success();
+}
+
+LogicalResult GroupOp::buildVjp(OpBuilder &b, ValueRange dy, Gradients &dx) {
+  dx[0] = UngroupOp::create(b, getLoc(), dy[0], getPlan());
   return success();
 }
 

@@ -90,6 +90,26 @@ def Nn_PairingAttr : EnumAttr<Nn_Dialect, Nn_Pairings, "pairing">;
 
 def Nn_ReduceKindAttr : EnumAttr<Nn_Dialect, Nn_ReduceKinds, "reduce_kind">;
 
+def Nn_ScaledAttr : AttrDef<Nn_Dialect, "Scaled"> {
+  let mnemonic = "scaled";
+  let summary = "how the numbers of a checkpoint tensor are scaled";
+  let description = [{
+    The tensor holds numbers of the type `stored`: `f8E4M3FN`, or `f4E2M1FN`,
+    two to a byte, the low half first, the tensor being of u8. As a matrix
+    whose rows are its last dimension, it is cut into blocks of `block[0]` rows
+    and `block[1]` columns, and the numbers of a block are multiplied by one
+    number of the tensor `pattern` of shape `shape`, blocks in row-major order:
+    f32 for `f8E4M3FN`, u8 for `f4E2M1FN`, where b stands for 2^(b − 127).
+    The product is rounded once to the element type of the parameter.
+  }];
+  let parameters = (ins "::mlir::Type":$stored, "::mlir::StringAttr":$pattern,
+                        ArrayRefParameter<"int64_t">:$shape,
+                        ArrayRefParameter<"int64_t">:$block);
+  let assemblyFormat = [{
+    `<` $stored `,` $pattern `,` `[` $shape `]` `,` `block` `[` $block `]` `>`
+  }];
+}
+
 def Nn_SourceAttr : AttrDef<Nn_Dialect, "Source"> {
   let mnemonic = "source";
   let summary = "where the rows of a parameter lie in a checkpoint";
@@ -101,17 +121,20 @@ def Nn_SourceAttr : AttrDef<Nn_Dialect, "Source"> {
     k·strides[2]` of the tensor (row-major). `rows = 0` means all rows of the
     parameter, empty `strides` the plain row-major order of `[rows, K]`.
     Concatenation is several sources; slices, transposes and interleaved
-    halves are strides.
+    halves are strides. Offsets and strides count numbers, also where two lie
+    in a byte; `shape` is the stored one (bytes).
   }];
   let parameters = (ins "::mlir::StringAttr":$pattern,
                         ArrayRefParameter<"int64_t">:$shape,
                         DefaultValuedParameter<"int64_t", "0">:$at,
                         DefaultValuedParameter<"int64_t", "0">:$rows,
                         DefaultValuedParameter<"int64_t", "0">:$offset,
-                        OptionalArrayRefParameter<"int64_t">:$strides);
+                        OptionalArrayRefParameter<"int64_t">:$strides,
+                        OptionalParameter<"::mlir::nn::ScaledAttr">:$scaled);
   let assemblyFormat = [{
     `<` $pattern `,` `[` $shape `]` (`at` $at^)? (`rows` $rows^)?
-    (`offset` $offset^)? (`strides` `[` $strides^ `]`)? `>`
+    (`offset` $offset^)? (`strides` `[` $strides^ `]`)?
+    (`scaled` $scaled^)? `>`
   }];
 }
 def Nn_SourceArray : TypedArrayAttrBase<Nn_SourceAttr, "checkpoint sources">;

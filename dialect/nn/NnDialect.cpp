@@ -33,6 +33,10 @@ void NnDialect::initialize() {
       >();
   addOperations<
 #define GET_OP_LIST
+#include "dialect/nn/NnSequenceOps.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
 #include "dialect/nn/NnStructureOps.cpp.inc"
       >();
   attachUpstreamVjps(getContext());

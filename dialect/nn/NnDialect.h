@@ -43,6 +43,8 @@ FailureOr<RankedTensorType> lookupParam(Operation *user,
 #define GET_OP_CLASSES
 #include "dialect/nn/NnGradOps.h.inc"
 #define GET_OP_CLASSES
+#include "dialect/nn/NnSequenceOps.h.inc"
+#define GET_OP_CLASSES
 #include "dialect/nn/NnStructureOps.h.inc"
 
 #endif

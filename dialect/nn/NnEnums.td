@@ -8,7 +8,7 @@ def Nn_Activations : I32EnumAttr<"Activation", "elementwise activation", [
   I32EnumAttrCase<"Identity", 0, "identity">, I32EnumAttrCase<"Silu", 1, "silu">,
   I32EnumAttrCase<"Gelu", 2, "gelu">, I32EnumAttrCase<"GeluTanh", 3, "gelu_tanh">,
   I32EnumAttrCase<"Relu", 4, "relu">, I32EnumAttrCase<"Sigmoid", 5, "sigmoid">,
-  I32EnumAttrCase<"Tanh", 6, "tanh">]> {
+  I32EnumAttrCase<"Tanh", 6, "tanh">, I32EnumAttrCase<"QuickGelu", 7, "quick_gelu">]> {
   let cppNamespace = "::mlir::nn";
   let genSpecializedAttr = 0;
 }

@@ -101,11 +101,13 @@ def Nn_ActivateGradOp : Nn_CoreOp<"activate_grad", [Pure, Nn_RowWise]> {
 def Nn_GluGradOp : Nn_CoreOp<"glu_grad", [Pure, Nn_RowWise]> {
   let summary = "gradient of nn.glu";
   let description = [{
-    `dx[:, :I] = dy·x[:, I:]·act'(x[:, :I])` and `dx[:, I:] = dy·act(x[:, :I])`.
+    `dx[:, :I] = dy·x[:, I:]·act'(x[:, :I])` and `dx[:, I:] = dy·act(x[:, :I])`;
+    with `limit` and `shift` of `nn.glu`, values outside their limits get none.
 
     (C1) `x` is `[R, 2I]`, `dy` is `[R, I]` of the same element type.
   }];
-  let arguments = (ins Nn_Activation:$x, Nn_Activation:$dy, Nn_ActivationAttr:$act);
+  let arguments = (ins Nn_Activation:$x, Nn_Activation:$dy, Nn_ActivationAttr:$act,
+                       DefaultValuedAttr<F64Attr, "0.0">:$limit, DefaultValuedAttr<F64Attr, "0.0">:$shift);
   let results = (outs Nn_Activation:$dx);
   let assemblyFormat = "$act $x `,` $dy attr-dict `:` type($x) `,` type($dy)";
 }

@@ -63,6 +63,10 @@ LogicalResult EmbeddingOp::verify() {
       y.getDimSize(1) != table.getDimSize(1))
     return emitOpError("expects a result [T, ")
            << table.getDimSize(1) << "], got " << y;
+  // embedding C3
+  if (table.getElementType().isInteger() != y.getElementType().isInteger())
+    return emitOpError("expects integers of a table of integers, got ")
+           << y << " of " << table;
   return success();
 }
 
@@ -174,6 +178,9 @@ LogicalResult GluOp::inferReturnTypes(MLIRContext *, Loc loc, GluOp::Adaptor a,
   // glu C1
   if (x.getRank() != 2 || x.getDimSize(1) % 2)
     return emitOptionalError(loc, "nn.glu expects x [R, 2I], got ", x);
+  // glu C2
+  if (a.getLimitAttr() && !(a.getLimitAttr().getValueAsDouble() >= 0))
+    return emitOptionalError(loc, "nn.glu expects limit >= 0");
   types.push_back(RankedTensorType::get({x.getDimSize(0), x.getDimSize(1) / 2},
                                         x.getElementType()));
   return success();
@@ -371,5 +378,9 @@ LogicalResult AttendOp::verify() {
   // attend C6
   if (int64_t(getWindow()) < 0)
     return emitOpError("expects window >= 0, got ") << int64_t(getWindow());
+  // attend C7
+  if (getSinks() && !isVector(shaped(getSinks()), q.getDimSize(1)))
+    return emitOpError("expects sinks [")
+           << q.getDimSize(1) << "], got " << getSinks().getType();
   return success();
 }

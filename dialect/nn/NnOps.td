@@ -9,16 +9,18 @@ def Nn_EmbeddingOp : Nn_Op<"embedding", [Pure, Nn_Differentiable]> {
   let summary = "gathers rows of a table by token id";
   let description = [{
     `y[t] = table[ids[t]]`, rounded to the element type of `y`. Ids are in
-    `[0, V)`; the runtime refuses others before a step.
+    `[0, V)`; the runtime refuses others before a step. A table of integers
+    gives integers: the experts of a token in a hash layer (Roller et al. 2021).
 
-    (C1) `ids` is `[T]`, `table` is `[V, D]`. (C2) `y` is `[T, D]`.
+    (C1) `ids` is `[T]`, `table` is `[V, D]`. (C2) `y` is `[T, D]`. (C3) a table
+    and its result hold integers together.
 
     ```mlir
     %x = nn.embedding %ids, %table : tensor<?xi32>, tensor<256x128xbf16> -> tensor<?x128xf32>
     ```
   }];
-  let arguments = (ins Nn_Ints:$ids, Nn_Weight:$table);
-  let results = (outs Nn_Activation:$y);
+  let arguments = (ins Nn_Ints:$ids, RankedTensorOf<[F32, BF16, F16, F64, I32]>:$table);
+  let results = (outs RankedTensorOf<[F32, BF16, F64, I32]>:$y);
   let assemblyFormat = "$ids `,` $table attr-dict `:` type($ids) `,` type($table) `->` type($y)";
   let hasVerifier = 1;
 }
@@ -131,6 +133,10 @@ def Nn_AttendOp : Nn_Op<"attend", [AttrSizedOperandSegments, Nn_Differentiable,
     In latent form (`v` absent; DeepSeek-V2, 2024) the value of a key is its
     first `value_dims` elements, and one key head serves all query heads.
 
+    With `sinks [H]` the logit `sinks[h]` joins the softmax of head h, unscaled
+    and without a value (gpt-oss, 2025). With `tiled` query head h reads key
+    head `g = h mod KV` (JetMoE, 2024).
+
     Keys are taken in chunks of 64 counted from position 0 of the sequence and
     merged in order, whatever the page length or the threads.
 
@@ -139,18 +145,21 @@ def Nn_AttendOp : Nn_Op<"attend", [AttrSizedOperandSegments, Nn_Differentiable,
     (C3) `positions` is `[T]`, `cu_seqlens` is `[B+1]`.
     (C4) `cache`, `layer`, `slot` and `block_table` come together, and the
     width of the cache is `KV·dk + KV·dv` (latent: `dk`).
-    (C5) `out` is `[T, H, dv]`. (C6) `window` is not negative.
+    (C5) `out` is `[T, H, dv]`. (C6) `window` is not negative. (C7) `sinks` is
+    `[H]`.
   }];
   let arguments = (ins Nn_Activation:$q, Nn_Activation:$k, Optional<Nn_Activation>:$v,
                        Nn_Ints:$positions, Nn_Ints:$cu_seqlens,
                        Optional<Nn_CacheType>:$cache, Optional<Index>:$layer,
                        Optional<Nn_Ints>:$slot, Optional<Nn_Ints>:$block_table,
+                       Optional<Nn_Weight>:$sinks,
                        F64Attr:$scale, DefaultValuedAttr<I64Attr, "0">:$window,
-                       DefaultValuedAttr<I64Attr, "0">:$value_dims);
+                       DefaultValuedAttr<I64Attr, "0">:$value_dims, UnitAttr:$tiled);
   let results = (outs Nn_Activation:$out);
   let assemblyFormat = [{
     $q `,` $k (`,` $v^)? `positions` `(` $positions `)` `seqs` `(` $cu_seqlens `)`
-    (`cache` `(` $cache^ `[` $layer `]` `,` $slot `,` $block_table `)`)? attr-dict
+    (`cache` `(` $cache^ `[` $layer `]` `,` $slot `,` $block_table `)`)?
+    (`sinks` `(` $sinks^ `:` type($sinks) `)`)? attr-dict
     `:` type($q) `,` type($k) (`,` type($v)^)? `seqs` type($positions) `,` type($cu_seqlens)
     (`cache` type($cache)^ `,` type($slot) `,` type($block_table))? `->` type($out)
   }];
@@ -161,11 +170,14 @@ def Nn_GluOp : Nn_CoreOp<"glu", [Pure, Nn_RowWise, Nn_Differentiable]> {
   let summary = "gated linear unit over two halves";
   let description = [{
     `y = act(x[:, :I])·x[:, I:]` (Shazeer 2020). The activation is rounded to
-    the element type of `x` before the product.
+    the element type of `x` before the product. With `limit = c > 0` the gate is
+    at most c and the other half within ±c; `shift` is added to the other half
+    after that (gpt-oss, 2025: c = 7, shift 1).
 
-    (C1) `x` is `[R, 2I]`.
+    (C1) `x` is `[R, 2I]`. (C2) `limit` is not negative.
   }];
-  let arguments = (ins Nn_Activation:$x, Nn_ActivationAttr:$act);
+  let arguments = (ins Nn_Activation:$x, Nn_ActivationAttr:$act,
+                       DefaultValuedAttr<F64Attr, "0.0">:$limit, DefaultValuedAttr<F64Attr, "0.0">:$shift);
   let results = (outs Nn_Activation:$y);
   let assemblyFormat = "$act $x attr-dict `:` type($x)";
 }
@@ -248,8 +260,8 @@ def Nn_ConcatOp : Nn_CoreOp<"concat", [Pure, Nn_RowWise, Nn_Differentiable]> {
     (C1) at least one operand. (C2) all operands agree in element type and in
     all dimensions but the last.
   }];
-  let arguments = (ins Variadic<Nn_Activation>:$xs);
-  let results = (outs Nn_Activation:$y);
+  let arguments = (ins Variadic<RankedTensorOf<[F32, BF16, F64, I32]>>:$xs);
+  let results = (outs RankedTensorOf<[F32, BF16, F64, I32]>:$y);
   let assemblyFormat = "$xs attr-dict `:` type($xs)";
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Parameters, the model and the layers loop.
-#include "dialect/nn/NnDialect.h"
+#include "dialect/nn/NnParams.h"
 
 #include "mlir/Interfaces/FunctionImplementation.h"
 
@@ -10,24 +10,52 @@ using namespace mlir::nn;
 #define GET_OP_CLASSES
 #include "dialect/nn/NnStructureOps.cpp.inc"
 
+/// Why the scales of |source| make no sense, or nothing.
+static std::optional<std::string> badScales(SourceAttr source) {
+  ScaledAttr scaled = source.getScaled();
+  StringRef name = source.getPattern().getValue(),
+            other = scaled.getPattern().getValue();
+  if (!isa<Float8E4M3FNType, Float4E2M1FNType>(scaled.getStored()))
+    return "expects scaled numbers of f8E4M3FN or f4E2M1FN";
+  for (StringRef part : {"{i}", "{e}"})
+    if (name.contains(part) != other.contains(part))
+      return ("expects " + part + " in both " + name + " and " + other +
+              " or in neither")
+          .str();
+  ArrayRef<int64_t> block = scaled.getBlock();
+  std::optional<int64_t> numbers = numbersOf(source);
+  if (block.size() != 2 || block[0] < 1 || block[1] < 1 || !numbers ||
+      *numbers == 0)
+    return "expects blocks [rows, columns] and numbers of scaled tensors";
+  int64_t columns = scaledColumns(source), scales = 1;
+  for (int64_t size : scaled.getShape())
+    scales = size < 0 ? -1 : llvm::SaturatingMultiply<int64_t>(scales, size);
+  int64_t expected = llvm::divideCeil(*numbers / columns, block[0]) *
+                     llvm::divideCeil(columns, block[1]);
+  if (scales != expected)
+    return ("expects " + Twine(expected) + " scales of " + name + ", got " +
+            Twine(scales))
+        .str();
+  return std::nullopt;
+}
+
 LogicalResult ParamOp::verify() {
   auto type = getTensorType();
   // param C1
   if (type.getRank() < 1 || type.getRank() > 3 || !type.hasStaticShape())
     return emitOpError("expects a static shape of rank 1 to 3, got ") << type;
   // param C2
-  int64_t next = 0;
+  int64_t next = 0, all = groupsOf(*this).n;
   for (auto source : getSources().getAsRange<SourceAttr>()) {
-    int64_t rows = source.getRows() ? source.getRows() : getRows();
+    int64_t rows = source.getRows() ? source.getRows() : all;
     if (source.getAt() != next || rows <= 0)
       return emitOpError("expects sources in row order without gaps, got a "
                          "source at row ")
              << source.getAt() << " where row " << next << " is next";
     next += rows;
   }
-  if (next != getRows())
-    return emitOpError("expects sources for ")
-           << getRows() << " rows, got " << next;
+  if (next != all)
+    return emitOpError("expects sources for ") << all << " rows, got " << next;
   // param C3
   auto layers = getLayers();
   if (layers &&
@@ -38,6 +66,10 @@ LogicalResult ParamOp::verify() {
       return emitOpError("expects {i} in a pattern exactly where there are "
                          "layers, got ")
              << source.getPattern();
+  // param C4
+  for (auto source : getSources().getAsRange<SourceAttr>())
+    if (auto bad = source.getScaled() ? badScales(source) : std::nullopt)
+      return emitOpError() << *bad;
   return success();
 }
 
@@ -51,18 +83,15 @@ LogicalResult ParamGetOp::verifySymbolUses(SymbolTableCollection &symbols) {
   if (bool(getLayer()) != param.getLayers().has_value())
     return emitOpError("expects a layer index exactly where ")
            << getParamAttr() << " has layers";
-  // The index of a loop must stay within the layers that the parameter has.
-  auto index = dyn_cast_or_null<BlockArgument>(getLayer());
-  auto loop =
-      index ? dyn_cast<LayersOp>(index.getOwner()->getParentOp()) : LayersOp();
+  // The index must stay within the layers that the parameter has.
   auto range = param.getLayers();
-  if (loop && range && index.getArgNumber() == 0 &&
-      (int64_t(loop.getLower()) < (*range)[0] ||
-       int64_t(loop.getUpper()) > (*range)[1]))
+  auto used = getLayer() ? layersOf(getLayer()) : std::nullopt;
+  if (used && range &&
+      (used->first < (*range)[0] || used->second >= (*range)[1]))
     return emitOpError("expects ")
-           << getParamAttr() << " to have layers " << int64_t(loop.getLower())
-           << " to " << int64_t(loop.getUpper()) << ", got [" << (*range)[0]
-           << ", " << (*range)[1] << "]";
+           << getParamAttr() << " to have layers " << used->first << " to "
+           << used->second + 1 << ", got [" << (*range)[0] << ", "
+           << (*range)[1] << "]";
   return success();
 }
 

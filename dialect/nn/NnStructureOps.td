@@ -19,6 +19,8 @@ def Nn_ParamOp : Nn_Op<"param", [Symbol]> {
 
     (C1) rank 1 to 3, static shape. (C2) sources cover every row exactly once.
     (C3) `layers` is a non-empty range, and a pattern holds `{i}` exactly then.
+    (C4) a scaled source has one scale for each block, and `{i}` and `{e}` in
+    both patterns or in neither.
 
     ```mlir
     nn.param @gate : tensor<16x128xbf16> layers [1, 4]

@@ -131,6 +131,8 @@ LogicalResult RopeOp::buildVjp(OpBuilder &b, ValueRange dy, Gradients &dx) {
 LogicalResult AttendOp::buildVjp(OpBuilder &b, ValueRange dy, Gradients &dx) {
   if (getCache())
     return emitOpError("has no gradient where it reads a cache");
+  if (getSinks() || getTiled())
+    return emitOpError("has no gradient with sinks or tiled heads");
   auto grad =
       AttendGradOp::create(b, getLoc(), getQ().getType(), getK().getType(),
                            getV() ? getV().getType() : Type(), getQ(), getK(),
@@ -144,7 +146,8 @@ LogicalResult AttendOp::buildVjp(OpBuilder &b, ValueRange dy, Gradients &dx) {
 }
 
 LogicalResult GluOp::buildVjp(OpBuilder &b, ValueRange dy, Gradients &dx) {
-  dx[0] = GluGradOp::create(b, getLoc(), getX(), dy[0], getAct());
+  dx[0] = GluGradOp::create(b, getLoc(), getX(), dy[0], getAct(), getLimit(),
+                            getShift());
   return success();
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "dialect/nn/NnParams.h"
 #include "lib/backend/manifest.h"
 
 #include "lib/core/dtype.h"
@@ -11,36 +12,12 @@ using ::moe::Code;
 using ::moe::Error;
 using ::moe::Json;
 
-namespace {
-/// A parameter as G groups (experts or heads) of [N, K], or of [N].
-struct Groups {
-  int64_t groups = 1, n = 1, k = 1;
-  bool isVector = false;
-};
-} // namespace
-
-static bool hasExpert(nn::ParamOp param) {
-  return llvm::any_of(param.getSources().getAsRange<nn::SourceAttr>(),
-                      [](nn::SourceAttr source) {
-                        return source.getPattern().getValue().contains("{e}");
-                      });
-}
+using Groups = nn::ParamGroups;
 
 /// Ranks that hold equal parts of the leading dimension.
 static int64_t shardsOf(nn::ParamOp param) {
   auto shards = param->getAttrOfType<IntegerAttr>("moe.shard");
   return shards ? shards.getInt() : 1;
-}
-
-static Groups groupsOf(nn::ParamOp param) {
-  llvm::ArrayRef<int64_t> shape = param.getTensorType().getShape();
-  if (shape.size() == 3)
-    return {shape[0], shape[1], shape[2], false};
-  if (shape.size() == 2 && (hasExpert(param) || shardsOf(param) > 1))
-    return {shape[0], shape[1], 1, true};
-  if (shape.size() == 2)
-    return {1, shape[0], shape[1], false};
-  return {1, shape[0], 1, true};
 }
 
 /// Bytes of one group; nothing for a format that is not known here or a size
@@ -92,17 +69,17 @@ absl::StatusOr<Json> mlir::moe::describeParam(nn::ParamOp param) {
   if (!dtype)
     return Error(Code::I002, "parameter '", name, "' has element type ",
                  element);
-  Groups g = groupsOf(param);
+  Groups g = nn::groupsOf(param);
   StringRef formatName = format.getValue();
   std::optional<int64_t> bytes = groupBytes(formatName, *dtype, g), all;
   if (bytes)
     all = ::moe::ElementCount({{*bytes, g.groups}});
-  if (!all || (g.isVector && formatName != "raw"))
+  if (!all || (g.vectors && formatName != "raw"))
     return Error(Code::I002, "parameter '", name, "' cannot have the format '",
                  formatName.str(), "'");
   std::optional<llvm::ArrayRef<int64_t>> layers = param.getLayers();
   Json shape = Json::array({g.n});
-  if (!g.isVector)
+  if (!g.vectors)
     shape.push_back(g.k);
   Json sources = Json::array();
   for (auto source : param.getSources().getAsRange<nn::SourceAttr>())

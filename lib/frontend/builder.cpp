@@ -59,9 +59,10 @@ Param ModelBuilder::param(llvm::StringRef paramName,
           ". Convert the checkpoint to one dtype."));
     else
       dtype = *found;
-    attrs.push_back(nn::SourceAttr::get(
-        &context, builder.getStringAttr(source.pattern), source.shape,
-        source.at, source.rows, source.offset, source.strides));
+    attrs.push_back(
+        nn::SourceAttr::get(&context, builder.getStringAttr(source.pattern),
+                            source.shape, source.at, source.rows, source.offset,
+                            source.strides, nn::ScaledAttr()));
   }
   auto type = RankedTensorType::get(
       shape, elementType(builder, dtype.value_or(::moe::DType::kF32)));
@@ -111,7 +112,7 @@ FlatSymbolRefAttr ModelBuilder::router(llvm::StringRef routerName,
   llvm::erase_if(matrices,
                  [&](const Param &p) { return p.symbol == gate.symbol; });
   Type f32 = builder.getF32Type();
-  Type plan = PlanType::get(&context, PlanLayout::TokenMajor, experts, k);
+  Type plan = PlanType::get(&context, experts, k);
   llvm::SmallVector<Type> inputs{RankedTensorType::get({kDynamic, hidden}, f32),
                                  gate.type};
   if (bias)
@@ -293,7 +294,8 @@ static void buildMlpBody(OpBuilder &builder, Location loc, Region &region,
   Value gateUpBias = argument(params.gateUpBias),
         downBias = argument(params.downBias), gate = argument(rowGate);
   Value g = nn::LinearOp::create(builder, loc, x, gateUp, gateUpBias);
-  Value u = nn::GluOp::create(builder, loc, g, params.act);
+  Value u = nn::GluOp::create(builder, loc, g, params.act, llvm::APFloat(0.0),
+                              llvm::APFloat(0.0));
   Value y = nn::LinearOp::create(builder, loc, u, down, downBias);
   if (gate)
     y = gateRows(builder, loc, x, gate, y);

@@ -39,7 +39,7 @@ Value RouterBuilder::addBias(Value scores, Value bias) {
 
 Value RouterBuilder::select(Value scores, int64_t k) {
   return SelectOp::create(builder, loc, scores, Value(),
-                          static_cast<uint64_t>(k));
+                          static_cast<uint64_t>(k), FloatAttr());
 }
 
 Value RouterBuilder::pick(Value scores, Value idx) {

@@ -51,6 +51,7 @@ static bool checkShapes(Check &c, const AttendOperands<T> &o) {
                   "key heads that divide the query heads") &&
          (!o.v || (c.same("rows of v", o.v->dim(0), tokens) &&
                    c.same("heads of v", o.v->dim(1), heads))) &&
+         (!o.sinks || c.same("sinks", o.sinks->size(), o.q.dim(1))) &&
          c.same("positions", o.positions.size(), tokens) &&
          c.sequences(o.cuSeqlens, tokens);
 }
@@ -104,7 +105,8 @@ static void attendCached(const AttendOperands<T> &o,
   ref::AttendPaged(shape, layout, o.q.data(), k.data(),
                    o.v ? v.data() : nullptr, o.positions.int32s().data(),
                    o.cuSeqlens.int32s().data(), o.slot->int32s().data(),
-                   o.blockTable->int32s().data(), base, out.data());
+                   o.blockTable->int32s().data(), base, out.data(),
+                   o.sinks ? o.sinks->data() : nullptr);
 }
 
 template <typename T>
@@ -116,6 +118,7 @@ Tensor<T> mlir::moe::attend(Check &c, const AttendOperands<T> &o) {
   shape.sequences = o.cuSeqlens.dim(0) - 1;
   shape.heads = o.q.dim(1);
   shape.kv_heads = o.k.dim(1);
+  shape.tiled = o.tiled;
   shape.key_dims = o.q.dim(2);
   shape.value_dims = o.v ? o.v->dim(2) : o.valueDims;
   shape.scale = o.scale;
@@ -126,7 +129,8 @@ Tensor<T> mlir::moe::attend(Check &c, const AttendOperands<T> &o) {
   std::vector<T> out(shape.tokens * shape.heads * shape.value_dims);
   if (!o.cache)
     ref::Attend(shape, o.q.data(), o.k.data(), o.v ? o.v->data() : nullptr,
-                o.cuSeqlens.int32s().data(), out.data());
+                o.cuSeqlens.int32s().data(), out.data(),
+                o.sinks ? o.sinks->data() : nullptr);
   else if (checkCache(c, o, shape))
     attendCached(o, shape, out);
   return Tensor<T>::floats(o.q.element(),
@@ -144,6 +148,8 @@ template <typename T> static Tensor<T> attendCall(Call<T> &c, nn::AttendOp op) {
   operands.scale = op.getScale().convertToDouble();
   operands.window = op.getWindow();
   operands.valueDims = op.getValueDims();
+  operands.sinks = c.maybe(op.getSinks());
+  operands.tiled = op.getTiled();
   if (op.getCache()) {
     operands.cache = &c.scope[op.getCache()].cache();
     operands.layer = c[op.getLayer()].integers()[0];

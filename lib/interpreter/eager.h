@@ -17,6 +17,7 @@
 
 #include "dialect/nn/NnDialect.h"
 #include "lib/interpreter/values.h"
+#include "lib/reference/elementwise.h"
 
 namespace mlir::moe {
 
@@ -49,7 +50,8 @@ Tensor<T> headLinear(Check &c, const Tensor<T> &x, const Tensor<T> &w);
 template <typename T>
 Tensor<T> rmsNorm(Check &c, const Tensor<T> &x, const Tensor<T> &w, double eps);
 template <typename T>
-Tensor<T> glu(Check &c, const Tensor<T> &x, nn::Activation act);
+Tensor<T> glu(Check &c, const Tensor<T> &x, nn::Activation act,
+              const ::moe::reference::GluLimits &limits = {});
 /// x + y, of one shape and element.
 template <typename T>
 Tensor<T> add(Check &c, const Tensor<T> &x, const Tensor<T> &y);
@@ -77,6 +79,8 @@ template <typename T> struct AttendOperands {
   Cache<T> *cache = nullptr;
   int64_t layer = 0;
   Maybe<T> slot = nullptr, blockTable = nullptr;
+  Maybe<T> sinks = nullptr; ///< may be absent
+  bool tiled = false;
 };
 template <typename T>
 Tensor<T> attend(Check &c, const AttendOperands<T> &operands);

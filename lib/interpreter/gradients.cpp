@@ -110,8 +110,10 @@ template <typename T> static Tensor<T> gluGrad(Call<T> &c, nn::GluGradOp op) {
   if (!c.same("rows of dy", dy.dim(0), x.dim(0)))
     return {};
   std::vector<T> dx(x.size());
-  ref::GluVjp(x.data(), dy.data(), referenceOf(op.getAct()), x.dim(0),
-              dy.dim(1), dx.data());
+  ref::GluVjp(
+      x.data(), dy.data(), referenceOf(op.getAct()),
+      {op.getLimit().convertToDouble(), op.getShift().convertToDouble()},
+      x.dim(0), dy.dim(1), dx.data());
   return result(c, x.shape(), std::move(dx));
 }
 

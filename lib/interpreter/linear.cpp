@@ -121,18 +121,23 @@ static Tensor<T> activate(const Tensor<T> &x, nn::Activation act) {
 }
 
 template <typename T>
-Tensor<T> mlir::moe::glu(Check &c, const Tensor<T> &x, nn::Activation act) {
+Tensor<T> mlir::moe::glu(Check &c, const Tensor<T> &x, nn::Activation act,
+                         const ref::GluLimits &limits) {
   if (!c.expect(x.rank() == 2 && x.dim(1) % 2 == 0, "x [R, 2I]"))
     return {};
   int64_t rows = x.dim(0), width = x.dim(1) / 2;
   std::vector<T> y(rows * width);
   if (roundingOf<T>(x.element()) == ref::Rounding::kNone) {
-    ref::Glu(x.data(), referenceOf(act), rows, width, y.data());
+    ref::Glu(x.data(), referenceOf(act), limits, rows, width, y.data());
   } else {
-    Tensor<T> gate = activate(slice(c, x, 0, width), act),
-              up = slice(c, x, width, width);
+    Tensor<T> gate = slice(c, x, 0, width), up = slice(c, x, width, width);
+    std::vector<T> cut(gate.values());
+    for (T &value : cut)
+      value = limits.Gate(value);
+    gate = activate(
+        Tensor<T>::floats(x.element(), {rows, width}, std::move(cut)), act);
     for (int64_t i = 0; i < rows * width; ++i)
-      y[i] = gate.values()[i] * up.values()[i];
+      y[i] = gate.values()[i] * limits.Other(up.values()[i]);
   }
   return Tensor<T>::floats(x.element(), {rows, width}, std::move(y));
 }
@@ -173,7 +178,9 @@ void mlir::moe::addLinearHandlers(HandlerTable<T> &table) {
     return activate(c[op.getX()], op.getAct());
   });
   table.template add<nn::GluOp>([](Call<T> &c, nn::GluOp op) {
-    return glu(c, c[op.getX()], op.getAct());
+    return glu(
+        c, c[op.getX()], op.getAct(),
+        {op.getLimit().convertToDouble(), op.getShift().convertToDouble()});
   });
 }
 
@@ -185,7 +192,7 @@ void mlir::moe::addLinearHandlers(HandlerTable<T> &table) {
   template Tensor<T> mlir::moe::rmsNorm(Check &, const Tensor<T> &,            \
                                         const Tensor<T> &, double);            \
   template Tensor<T> mlir::moe::glu(Check &, const Tensor<T> &,                \
-                                    nn::Activation);                           \
+                                    nn::Activation, const ref::GluLimits &);   \
   template Tensor<T> mlir::moe::add(Check &, const Tensor<T> &,                \
                                     const Tensor<T> &);                        \
   template void mlir::moe::addLinearHandlers(HandlerTable<T> &);

@@ -80,6 +80,9 @@ template <typename T> const HandlerTable<T> &mlir::moe::handlers() {
     addShapeHandlers(made);
     addAttentionHandlers(made);
     addRoutingHandlers(made);
+    addChoiceHandlers(made);
+    addSequenceHandlers(made);
+    addLossHandlers(made);
     addFloatHandlers(made);
     addIntegerHandlers(made);
     addSugarHandlers(made);

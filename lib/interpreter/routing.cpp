@@ -29,14 +29,29 @@ static Tensor<T> groupMask(const Tensor<T> &s, GroupMaskOp op) {
 
 template <typename T>
 static Tensor<T> select(Call<T> &c, const Tensor<T> &s, Maybe<T> bias,
-                        int64_t k) {
+                        int64_t k, std::optional<double> above) {
   if (!c.expect(k <= s.dim(1), "at least k experts") ||
       (bias && !c.same("elements of the bias", bias->size(), s.dim(1))))
     return {};
   std::vector<int32_t> idx(s.dim(0) * k);
   ref::Select(s.data(), bias ? bias->data() : nullptr, s.dim(0), s.dim(1), k,
               idx.data());
+  if (above)
+    ref::DropNotAbove(s.data(), bias ? bias->data() : nullptr,
+                      static_cast<T>(*above), s.dim(0), s.dim(1), k,
+                      idx.data());
   return int32Tensor<T>({s.dim(0), k}, idx);
+}
+
+template <typename T>
+static Tensor<T> maskChoices(Call<T> &c, const Tensor<T> &s,
+                             const Tensor<T> &idx, double fill) {
+  if (!c.same("rows of idx", idx.dim(0), s.dim(0)))
+    return {};
+  std::vector<T> y(s.size());
+  ref::MaskChoices(s.data(), idx.int32s().data(), s.dim(0), s.dim(1),
+                   idx.dim(1), static_cast<T>(fill), y.data());
+  return Tensor<T>::floats(s.element(), s.shape(), std::move(y));
 }
 
 template <typename T>
@@ -64,13 +79,49 @@ static Tensor<T> scatterPick(Call<T> &c, const Tensor<T> &g,
 
 template <typename T>
 Tensor<T> mlir::moe::dispatch(Check &c, const Tensor<T> &x, const Plan &plan) {
-  if (!c.expect(x.rank() == 2, "x [T, D]") ||
+  if (!c.expect(x.rank() == (x.isFloat() ? 2 : 1), "x [T, D]") ||
       !c.same("rows of x", x.dim(0), plan.tokens))
     return {};
+  if (!x.isFloat()) {
+    std::vector<int32_t> rows(plan.rows());
+    ref::Dispatch(x.int32s().data(), plan, 1, rows.data());
+    return int32Tensor<T>({plan.rows()}, rows);
+  }
   std::vector<T> rows(plan.rows() * x.dim(1));
   ref::Dispatch(x.data(), plan, x.dim(1), rows.data());
   return Tensor<T>::floats(x.element(), {plan.rows(), x.dim(1)},
                            std::move(rows));
+}
+
+template <typename T>
+static Tensor<T> ungroup(Call<T> &c, const Tensor<T> &rows, const Plan &plan) {
+  if (!c.same("rows", rows.dim(0), plan.rows()))
+    return {};
+  int64_t d = rows.dim(1);
+  std::vector<T> y(plan.tokens * plan.top_k * d);
+  ref::Ungroup(rows.data(), plan, d, y.data());
+  return Tensor<T>::floats(rows.element(), {plan.tokens, plan.top_k, d},
+                           std::move(y));
+}
+
+template <typename T>
+static Tensor<T> group(Call<T> &c, const Tensor<T> &y, const Plan &plan) {
+  if (!c.same("rows of y", y.dim(0), plan.tokens) ||
+      !c.same("choices of each token", y.dim(1), plan.top_k))
+    return {};
+  std::vector<T> rows(plan.rows() * y.dim(2));
+  ref::Group(y.data(), plan, y.dim(2), rows.data());
+  return Tensor<T>::floats(y.element(), {plan.rows(), y.dim(2)},
+                           std::move(rows));
+}
+
+template <typename T>
+static Tensor<T> planSeqs(Call<T> &c, const Plan &plan, const Tensor<T> &seqs) {
+  if (!c.sequences(seqs, plan.tokens))
+    return {};
+  std::vector<int32_t> y(seqs.dim(0));
+  ref::PlanSeqs(plan, seqs.int32s().data(), seqs.dim(0) - 1, y.data());
+  return int32Tensor<T>(seqs.shape(), y);
 }
 
 template <typename T>
@@ -134,7 +185,14 @@ void mlir::moe::addRoutingHandlers(HandlerTable<T> &table) {
   table.template add<GroupMaskOp>(
       [](Call<T> &c, GroupMaskOp op) { return groupMask(c[op.getS()], op); });
   table.template add<SelectOp>([](Call<T> &c, SelectOp op) {
-    return select(c, c[op.getS()], c.maybe(op.getBias()), op.getK());
+    std::optional<double> above;
+    if (op.getAbove())
+      above = op.getAbove()->convertToDouble();
+    return select(c, c[op.getS()], c.maybe(op.getBias()), op.getK(), above);
+  });
+  table.template add<MaskChoicesOp>([](Call<T> &c, MaskChoicesOp op) {
+    return maskChoices(c, c[op.getS()], c[op.getIdx()],
+                       op.getFill().convertToDouble());
   });
   table.template add<PickOp>([](Call<T> &c, PickOp op) {
     return pick(c, c[op.getS()], c[op.getIdx()]);
@@ -161,6 +219,15 @@ void mlir::moe::addRoutingHandlers(HandlerTable<T> &table) {
   });
   table.template add<DispatchOp>([](Call<T> &c, DispatchOp op) {
     return dispatch(c, c[op.getX()], c.plan(op.getPlan()));
+  });
+  table.template add<UngroupOp>([](Call<T> &c, UngroupOp op) {
+    return ungroup(c, c[op.getRows()], c.plan(op.getPlan()));
+  });
+  table.template add<GroupOp>([](Call<T> &c, GroupOp op) {
+    return group(c, c[op.getY()], c.plan(op.getPlan()));
+  });
+  table.template add<PlanSeqsOp>([](Call<T> &c, PlanSeqsOp op) {
+    return planSeqs(c, c.plan(op.getPlan()), c[op.getCuSeqlens()]);
   });
   table.template add<ExpertsOp>([](Call<T> &c, ExpertsOp op) {
     llvm::SmallVector<Tensor<T>> params;

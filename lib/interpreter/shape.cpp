@@ -19,11 +19,18 @@ template <typename T>
 static Tensor<T> embedding(Call<T> &c, const Tensor<T> &ids,
                            const Tensor<T> &table) {
   int64_t vocab = table.dim(0), d = table.dim(1);
-  std::vector<T> y(ids.dim(0) * d);
   for (int64_t id : ids.integers())
     if (!c.expect(0 <= id && id < vocab, "ids below " + llvm::Twine(vocab) +
                                              ", got " + llvm::Twine(id)))
       return {};
+  if (!table.isFloat()) {
+    std::vector<int32_t> y(ids.dim(0) * d);
+    ref::Embedding(ids.int32s().data(), table.int32s().data(), ids.dim(0),
+                   vocab, d, y.data());
+    return Tensor<T>::ints(c.resultElement(), {ids.dim(0), d},
+                           {y.begin(), y.end()});
+  }
+  std::vector<T> y(ids.dim(0) * d);
   ref::Embedding(ids.int32s().data(), table.data(), ids.dim(0), vocab, d,
                  y.data());
   return Tensor<T>::floats(c.resultElement(), {ids.dim(0), d}, std::move(y));
@@ -113,14 +120,23 @@ Tensor<T> mlir::moe::concatenate(Check &c, llvm::ArrayRef<Tensor<T>> parts) {
       return {};
     width += part.shape().back();
   }
-  std::vector<T> y(rows * width);
-  for (const Tensor<T> &part : parts) {
-    ref::ConcatPart(part.data(), rows, part.shape().back(), start, width,
-                    y.data());
-    start += part.shape().back();
-  }
   shape.back() = width;
-  return Tensor<T>::floats(parts[0].element(), shape, std::move(y));
+  auto join = [&](auto &&y, auto elements) {
+    for (const Tensor<T> &part : parts) {
+      ref::ConcatPart(elements(part).data(), rows, part.shape().back(), start,
+                      width, y.data());
+      start += part.shape().back();
+    }
+    return std::move(y);
+  };
+  if (parts[0].isFloat())
+    return Tensor<T>::floats(parts[0].element(), shape,
+                             join(std::vector<T>(rows * width),
+                                  [](const Tensor<T> &x) { return x.values(); }));
+  std::vector<int32_t> y =
+      join(std::vector<int32_t>(rows * width),
+           [](const Tensor<T> &x) { return x.int32s(); });
+  return Tensor<T>::ints(parts[0].element(), shape, {y.begin(), y.end()});
 }
 
 template <typename T>

@@ -105,6 +105,12 @@ void mlir::moe::addStructureHandlers(HandlerTable<T> &table) {
   table.template add<func::CallOp>([](Call<T> &c, func::CallOp op) {
     return call(c, op.getCalleeAttr().getAttr());
   });
+  table.template add<CustomVjpOp>([](Call<T> &c, CustomVjpOp op) {
+    Results<T> args;
+    for (Value input : op.getInputs())
+      args.push_back(c.scope[input]);
+    return c.region(op.getForward(), args, /*isolated=*/true);
+  });
   table.template add<RouteOp>([](Call<T> &c, RouteOp op) {
     return call(c, op.getRouterAttr().getAttr());
   });

@@ -15,11 +15,11 @@ namespace {
 // key(j) and value(j) give the vectors of position j.
 template <typename T, typename Key, typename Value>
 void AttendRow(const AttendShape& shape, const T* q, int64_t first,
-               int64_t last, Key key, Value value, T* out) {
+               int64_t last, Key key, Value value, const T* sink, T* out) {
   const T scale = static_cast<T>(shape.scale);
   const int64_t dv = shape.value_dims;
-  T largest = -std::numeric_limits<T>::infinity();
-  T sum = 0;
+  T largest = sink ? *sink : -std::numeric_limits<T>::infinity();
+  T sum = sink ? 1 : 0;
   std::fill_n(out, dv, T(0));
   T score[kKeyChunk];
   for (int64_t chunk = first - first % kKeyChunk; chunk <= last;
@@ -64,14 +64,14 @@ T* Record(const PagedLayout& layout, const int32_t* block_table, int64_t slot,
 
 template <typename T>
 void Attend(const AttendShape& shape, const T* q, const T* k, const T* v,
-            const int32_t* cu_seqlens, T* out) {
+            const int32_t* cu_seqlens, T* out, const T* sinks) {
   const int64_t heads = shape.heads, kv_heads = shape.kv_heads;
   const int64_t dk = shape.key_dims, dv = shape.value_dims;
   for (int64_t b = 0; b < shape.sequences; ++b) {
     const int64_t start = cu_seqlens[b];
     for (int64_t t = start; t < cu_seqlens[b + 1]; ++t) {
       for (int64_t h = 0; h < heads; ++h) {
-        const int64_t kv = h / (heads / kv_heads);
+        const int64_t kv = shape.KvHead(h);
         auto key = [&](int64_t j) {
           return k + ((start + j) * kv_heads + kv) * dk;
         };
@@ -80,7 +80,7 @@ void Attend(const AttendShape& shape, const T* q, const T* k, const T* v,
         };
         AttendRow(shape, q + (t * heads + h) * dk,
                   FirstVisible(shape, t - start), t - start, key, value,
-                  out + (t * heads + h) * dv);
+                  sinks ? sinks + h : nullptr, out + (t * heads + h) * dv);
       }
     }
   }
@@ -108,13 +108,14 @@ template <typename T>
 void AttendCached(const AttendShape& shape, const PagedLayout& layout,
                   bool latent, const T* q, const int32_t* positions,
                   const int32_t* cu_seqlens, const int32_t* slot,
-                  const int32_t* block_table, const T* layer_cache, T* out) {
+                  const int32_t* block_table, const T* layer_cache, T* out,
+                  const T* sinks) {
   const int64_t heads = shape.heads, kv_heads = shape.kv_heads;
   const int64_t dk = shape.key_dims, dv = shape.value_dims;
   for (int64_t b = 0; b < shape.sequences; ++b) {
     for (int64_t t = cu_seqlens[b]; t < cu_seqlens[b + 1]; ++t) {
       for (int64_t h = 0; h < heads; ++h) {
-        const int64_t kv = h / (heads / kv_heads);
+        const int64_t kv = shape.KvHead(h);
         auto record = [&](int64_t j) {
           return Record(layout, block_table, slot[b], j, layer_cache);
         };
@@ -124,7 +125,7 @@ void AttendCached(const AttendShape& shape, const PagedLayout& layout,
         };
         AttendRow(shape, q + (t * heads + h) * dk,
                   FirstVisible(shape, positions[t]), positions[t], key, value,
-                  out + (t * heads + h) * dv);
+                  sinks ? sinks + h : nullptr, out + (t * heads + h) * dv);
       }
     }
   }
@@ -134,25 +135,27 @@ template <typename T>
 void AttendPaged(const AttendShape& shape, const PagedLayout& layout,
                  const T* q, const T* k, const T* v, const int32_t* positions,
                  const int32_t* cu_seqlens, const int32_t* slot,
-                 const int32_t* block_table, T* layer_cache, T* out) {
+                 const int32_t* block_table, T* layer_cache, T* out,
+                 const T* sinks) {
   WritePaged(shape, layout, k, v, positions, cu_seqlens, slot, block_table,
              layer_cache);
   AttendCached<T>(shape, layout, v == nullptr, q, positions, cu_seqlens, slot,
-                  block_table, layer_cache, out);
+                  block_table, layer_cache, out, sinks);
 }
 
-#define MOE_INSTANTIATE(T)                                                   \
-  template void Attend(const AttendShape&, const T*, const T*, const T*,     \
-                       const int32_t*, T*);                                  \
-  template void WritePaged(const AttendShape&, const PagedLayout&, const T*, \
-                           const T*, const int32_t*, const int32_t*,         \
-                           const int32_t*, const int32_t*, T*);              \
-  template void AttendCached(const AttendShape&, const PagedLayout&, bool,   \
-                             const T*, const int32_t*, const int32_t*,       \
-                             const int32_t*, const int32_t*, const T*, T*);  \
-  template void AttendPaged(                                                 \
-      const AttendShape&, const PagedLayout&, const T*, const T*, const T*,  \
-      const int32_t*, const int32_t*, const int32_t*, const int32_t*, T*, T*);
+#define MOE_INSTANTIATE(T)                                                     \
+  template void Attend(const AttendShape&, const T*, const T*, const T*,       \
+                       const int32_t*, T*, const T*);                          \
+  template void WritePaged(const AttendShape&, const PagedLayout&, const T*,   \
+                           const T*, const int32_t*, const int32_t*,           \
+                           const int32_t*, const int32_t*, T*);                \
+  template void AttendCached(                                                  \
+      const AttendShape&, const PagedLayout&, bool, const T*, const int32_t*,  \
+      const int32_t*, const int32_t*, const int32_t*, const T*, T*, const T*); \
+  template void AttendPaged(const AttendShape&, const PagedLayout&, const T*,  \
+                            const T*, const T*, const int32_t*,                \
+                            const int32_t*, const int32_t*, const int32_t*,    \
+                            T*, T*, const T*);
 MOE_INSTANTIATE(float)
 MOE_INSTANTIATE(double)
 #undef MOE_INSTANTIATE

@@ -20,6 +20,8 @@
 //     then for each visible j ascending: p = exp(s_j - n),  l = l + p,
 //     acc = fma(p, v_j, acc);   m = n
 //   out = acc / l
+// At the start m is -inf and l is 0; with sinks m is the sink of the head and
+// l is 1, its exponential.
 // T is float or double; results are not rounded. Functions are pure except
 // that the paged forms write the cache. Sizes and indices must be valid (see
 // each function); they are the caller's to check.
@@ -37,20 +39,26 @@ struct AttendShape {
   int64_t tokens = 0;     // T of the pack
   int64_t sequences = 0;  // B
   int64_t heads = 1;     // query heads; head h reads kv head h/(heads/kv_heads)
+  bool tiled = false;    // reads kv head h mod kv_heads
   int64_t kv_heads = 1;  // divides heads
   int64_t key_dims = 0;
   int64_t value_dims = 0;  // <= key_dims in the latent form
   double scale = 1.0;
   int64_t window = 0;  // w > 0: key j is visible iff 0 <= t - j < w
+
+  int64_t KvHead(int64_t head) const {
+    return tiled ? head % kv_heads : head / (heads / kv_heads);
+  }
 };
 
 // q[T, heads, key_dims], k[T, kv_heads, key_dims], v[T, kv_heads, value_dims]
-// or null, cu_seqlens[B + 1] -> out[T, heads, value_dims]. The keys of a token
+// or null, cu_seqlens[B + 1] -> out[T, heads, value_dims]. sinks[heads] or null:
+// a logit that joins the softmax of a head and has no value. The keys of a token
 // are the tokens of its own sequence up to itself. Tokens outside
 // [cu_seqlens[0], cu_seqlens[B]) are not written.
 template <typename T>
 void Attend(const AttendShape& shape, const T* q, const T* k, const T* v,
-            const int32_t* cu_seqlens, T* out);
+            const int32_t* cu_seqlens, T* out, const T* sinks = nullptr);
 
 // One layer of the cache: layer_cache[pages][page_length][width], a record
 // being the k heads of a token and then its v heads (only k in latent form).
@@ -81,14 +89,16 @@ template <typename T>
 void AttendCached(const AttendShape& shape, const PagedLayout& layout,
                   bool latent, const T* q, const int32_t* positions,
                   const int32_t* cu_seqlens, const int32_t* slot,
-                  const int32_t* block_table, const T* layer_cache, T* out);
+                  const int32_t* block_table, const T* layer_cache, T* out,
+                  const T* sinks = nullptr);
 
 // WritePaged, then AttendCached.
 template <typename T>
 void AttendPaged(const AttendShape& shape, const PagedLayout& layout,
                  const T* q, const T* k, const T* v, const int32_t* positions,
                  const int32_t* cu_seqlens, const int32_t* slot,
-                 const int32_t* block_table, T* layer_cache, T* out);
+                 const int32_t* block_table, T* layer_cache, T* out,
+                 const T* sinks = nullptr);
 
 }  // namespace moe::reference
 

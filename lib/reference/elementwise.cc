@@ -6,8 +6,9 @@
 namespace moe::reference {
 namespace {
 
-constexpr std::string_view kNames[] = {"silu",    "gelu", "gelu_tanh", "relu",
-                                       "sigmoid", "tanh", "identity"};
+constexpr std::string_view kNames[] = {"silu",     "gelu",      "gelu_tanh",
+                                       "relu",     "sigmoid",   "tanh",
+                                       "identity", "quick_gelu"};
 
 }  // namespace
 
@@ -40,6 +41,8 @@ T Activate(Activation act, T x) {
       return Tanh(x);
     case Activation::kIdentity:
       return x;
+    case Activation::kQuickGelu:
+      return x * Sigmoid(T(1.702) * x);
   }
   return x;
 }
@@ -51,15 +54,23 @@ void Activate(Activation act, const T* x, int64_t n, T* y) {
 
 template <typename T>
 void Glu(const T* x, Activation act, int64_t rows, int64_t width, T* y) {
-  for (int64_t r = 0; r < rows; ++r, x += 2 * width, y += width)
-    for (int64_t i = 0; i < width; ++i)
-      y[i] = Activate(act, x[i]) * x[width + i];
+  Glu(x, act, GluLimits(), rows, width, y);
 }
 
-#define MOE_INSTANTIATE(T)                                   \
-  template T Activate(Activation, T);                        \
-  template void Activate(Activation, const T*, int64_t, T*); \
-  template void Glu(const T*, Activation, int64_t, int64_t, T*);
+template <typename T>
+void Glu(const T* x, Activation act, const GluLimits& limits, int64_t rows,
+         int64_t width, T* y) {
+  for (int64_t r = 0; r < rows; ++r, x += 2 * width, y += width)
+    for (int64_t i = 0; i < width; ++i)
+      y[i] = Activate(act, limits.Gate(x[i])) * limits.Other(x[width + i]);
+}
+
+#define MOE_INSTANTIATE(T)                                                    \
+  template T Activate(Activation, T);                                         \
+  template void Activate(Activation, const T*, int64_t, T*);                  \
+  template void Glu(const T*, Activation, int64_t, int64_t, T*);              \
+  template void Glu(const T*, Activation, const GluLimits&, int64_t, int64_t, \
+                    T*);
 MOE_INSTANTIATE(float)
 MOE_INSTANTIATE(double)
 #undef MOE_INSTANTIATE

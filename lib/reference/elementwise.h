@@ -74,10 +74,11 @@ enum class Activation {
   kSigmoid,
   kTanh,
   kIdentity,
+  kQuickGelu,  // x * sigmoid(1.702 x)
 };
 
 // The spelling of the IR attribute: silu, gelu, gelu_tanh, relu, sigmoid, tanh,
-// identity. ParseActivation gives nullopt for any other text.
+// identity, quick_gelu. ParseActivation gives nullopt for any other text.
 std::string_view ActivationName(Activation act);
 std::optional<Activation> ParseActivation(std::string_view name);
 
@@ -92,6 +93,25 @@ void Activate(Activation act, const T* x, int64_t n, T* y);
 // x[:, width:]. y may not overlap x.
 template <typename T>
 void Glu(const T* x, Activation act, int64_t rows, int64_t width, T* y);
+
+// What nn.glu does to its halves: limit > 0 cuts the gate to at most limit and
+// the other half to ±limit; shift is added to the other half after that.
+struct GluLimits {
+  double limit = 0, shift = 0;
+  template <typename T>
+  T Gate(T x) const {
+    return limit > 0 ? Minimum(x, static_cast<T>(limit)) : x;
+  }
+  template <typename T>
+  T Other(T x) const {
+    const T most = static_cast<T>(limit);
+    if (limit > 0) x = Maximum(Minimum(x, most), -most);
+    return shift == 0 ? x : x + static_cast<T>(shift);
+  }
+};
+template <typename T>
+void Glu(const T* x, Activation act, const GluLimits& limits, int64_t rows,
+         int64_t width, T* y);
 
 }  // namespace moe::reference
 

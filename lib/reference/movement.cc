@@ -6,6 +6,11 @@
 namespace moe::reference {
 
 template <typename T>
+void Fill(T value, int64_t n, T* y) {
+  std::fill_n(y, n, value);
+}
+
+template <typename T>
 bool Embedding(const int32_t* ids, const T* table, int64_t tokens,
                int64_t vocab, int64_t d, T* y) {
   if (std::any_of(ids, ids + tokens,
@@ -53,6 +58,7 @@ void GroupedBroadcast(const T* v, const int32_t* offsets, int64_t experts,
 }
 
 #define MOE_INSTANTIATE(T)                                                     \
+  template void Fill(T, int64_t, T*);                                          \
   template bool Embedding(const int32_t*, const T*, int64_t, int64_t, int64_t, \
                           T*);                                                 \
   template void LastRows(const T*, const int32_t*, int64_t, int64_t, T*);      \

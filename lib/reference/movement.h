@@ -10,6 +10,10 @@
 
 namespace moe::reference {
 
+// nn.fill: value in n elements.
+template <typename T>
+void Fill(T value, int64_t n, T* y);
+
 // nn.embedding: y[t, :] = table[ids[t], :], table[vocab, d]. Returns false,
 // having written nothing, if an id lies outside [0, vocab).
 template <typename T>

@@ -96,6 +96,27 @@ void Select(const T* s, const T* bias, int64_t tokens, int64_t experts,
 }
 
 template <typename T>
+void DropNotAbove(const T* s, const T* bias, T above, int64_t tokens,
+                  int64_t experts, int64_t k, int32_t* idx) {
+  for (int64_t slot = 0; slot < tokens * k; ++slot) {
+    int32_t& e = idx[slot];
+    if (!Valid(e, experts)) continue;
+    T value = s[slot / k * experts + e];
+    if (bias != nullptr) value = value + bias[e];
+    if (SelectionKey(value) <= SelectionKey(above))
+      e = static_cast<int32_t>(experts);
+  }
+}
+
+template <typename T>
+void MaskChoices(const T* s, const int32_t* idx, int64_t tokens,
+                 int64_t experts, int64_t k, T fill, T* y) {
+  if (y != s) std::copy_n(s, tokens * experts, y);
+  for (int64_t slot = 0; slot < tokens * k; ++slot)
+    if (Valid(idx[slot], experts)) y[slot / k * experts + idx[slot]] = fill;
+}
+
+template <typename T>
 void Pick(const T* s, const int32_t* idx, int64_t tokens, int64_t experts,
           int64_t k, T* w) {
   for (int64_t t = 0; t < tokens; ++t)
@@ -142,10 +163,32 @@ void PlanTokens(const Plan& plan, int32_t* tokens) {
     tokens[r] = static_cast<int32_t>(plan.row2slot[r] / plan.top_k);
 }
 
+void PlanSeqs(const Plan& plan, const int32_t* cu_seqlens, int64_t sequences,
+              int32_t* y) {
+  for (int64_t b = 0; b <= sequences; ++b)
+    y[b] = static_cast<int32_t>(std::count_if(
+        plan.row2slot.begin(), plan.row2slot.end(),
+        [&](int32_t slot) { return slot / plan.top_k < cu_seqlens[b]; }));
+}
+
 template <typename T>
 void Dispatch(const T* x, const Plan& plan, int64_t d, T* rows) {
   for (int64_t r = 0; r < plan.rows(); ++r)
     std::copy_n(x + plan.row2slot[r] / plan.top_k * d, d, rows + r * d);
+}
+
+template <typename T>
+void Ungroup(const T* rows, const Plan& plan, int64_t d, T* y) {
+  std::fill_n(y, plan.tokens * plan.top_k * d, T(0));
+  for (int64_t slot = 0; slot < plan.tokens * plan.top_k; ++slot)
+    if (plan.slot2row[slot] >= 0)
+      std::copy_n(rows + plan.slot2row[slot] * d, d, y + slot * d);
+}
+
+template <typename T>
+void Group(const T* y, const Plan& plan, int64_t d, T* rows) {
+  for (int64_t r = 0; r < plan.rows(); ++r)
+    std::copy_n(y + plan.row2slot[r] * d, d, rows + r * d);
 }
 
 template <typename T>
@@ -168,11 +211,18 @@ void Combine(const T* rows, const Plan& plan, const T* w, int64_t d, T* y) {
                           GroupScore, T, T*);                                  \
   template void Select(const T*, const T*, int64_t, int64_t, int64_t,          \
                        int32_t*);                                              \
+  template void DropNotAbove(const T*, const T*, T, int64_t, int64_t, int64_t, \
+                             int32_t*);                                        \
+  template void MaskChoices(const T*, const int32_t*, int64_t, int64_t,        \
+                            int64_t, T, T*);                                   \
   template void Pick(const T*, const int32_t*, int64_t, int64_t, int64_t, T*); \
   template void Dispatch(const T*, const Plan&, int64_t, T*);                  \
+  template void Ungroup(const T*, const Plan&, int64_t, T*);                   \
+  template void Group(const T*, const Plan&, int64_t, T*);                     \
   template void Combine(const T*, const Plan&, const T*, int64_t, T*);
 MOE_INSTANTIATE(float)
 MOE_INSTANTIATE(double)
 #undef MOE_INSTANTIATE
+template void Dispatch(const int32_t*, const Plan&, int64_t, int32_t*);
 
 }  // namespace moe::reference

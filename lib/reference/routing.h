@@ -60,6 +60,18 @@ template <typename T>
 void Select(const T* s, const T* bias, int64_t tokens, int64_t experts,
             int64_t k, int32_t* idx);
 
+// moe.select with `above`: a choice whose s + bias is not larger, in the order
+// of selection (a NaN is larger than any number), becomes `experts`.
+template <typename T>
+void DropNotAbove(const T* s, const T* bias, T above, int64_t tokens,
+                  int64_t experts, int64_t k, int32_t* idx);
+
+// moe.mask_choices: y[t, e] = fill where e is among idx[t, :], else s[t, e]. y
+// may equal s.
+template <typename T>
+void MaskChoices(const T* s, const int32_t* idx, int64_t tokens,
+                 int64_t experts, int64_t k, T fill, T* y);
+
 // moe.pick: w[t, j] = s[t, idx[t, j]], 0 where idx is invalid (not in
 // [0, experts); written as `experts`).
 template <typename T>
@@ -89,9 +101,23 @@ void Counts(const Plan& plan, int32_t* counts);
 // tokens[rows]: the token of each row, for GroupedMatmul's source_row.
 void PlanTokens(const Plan& plan, int32_t* tokens);
 
-// moe.dispatch: rows[plan.rows(), d], row r = x[token of r, :].
+// moe.plan_seqs of a plan of one expert: y[sequences + 1], the rows of tokens
+// below cu_seqlens[b].
+void PlanSeqs(const Plan& plan, const int32_t* cu_seqlens, int64_t sequences,
+              int32_t* y);
+
+// moe.dispatch: rows[plan.rows(), d], row r = x[token of r, :]. T may be int32_t
+// too.
 template <typename T>
 void Dispatch(const T* x, const Plan& plan, int64_t d, T* rows);
+
+// moe.ungroup: y[tokens, top_k, d] = the row of (t, j), 0 where invalid.
+template <typename T>
+void Ungroup(const T* rows, const Plan& plan, int64_t d, T* y);
+
+// moe.group: rows[plan.rows(), d], row r = y[slot of r, :], y[tokens, top_k, d].
+template <typename T>
+void Group(const T* y, const Plan& plan, int64_t d, T* rows);
 
 // moe.combine: y[t, :] = sum over choices j ascending of w[t, j] * row of
 // (t, j), as acc = fma(w, row, acc) from +0; invalid slots are left out, a

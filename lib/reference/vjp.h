@@ -87,6 +87,10 @@ void ActivateVjp(Activation act, const T* x, const T* dy, int64_t n, T* dx);
 template <typename T>
 void GluVjp(const T* x, const T* dy, Activation act, int64_t rows,
             int64_t width, T* dx);
+// With limits: what was cut gets no gradient.
+template <typename T>
+void GluVjp(const T* x, const T* dy, Activation act, const GluLimits& limits,
+            int64_t rows, int64_t width, T* dx);
 
 // Rope: the rotation by the opposite angle; table as in the forward op.
 template <typename T>

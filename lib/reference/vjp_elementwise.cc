@@ -33,6 +33,10 @@ T ActivationDerivative(Activation act, T x) {
     }
     case Activation::kIdentity:
       return T(1);
+    case Activation::kQuickGelu: {
+      const T s = Sigmoid(T(1.702) * x);
+      return s * (T(1) + T(1.702) * x * (T(1) - s));
+    }
   }
   return T(0);
 }
@@ -46,11 +50,23 @@ void ActivateVjp(Activation act, const T* x, const T* dy, int64_t n, T* dx) {
 template <typename T>
 void GluVjp(const T* x, const T* dy, Activation act, int64_t rows,
             int64_t width, T* dx) {
+  GluVjp(x, dy, act, GluLimits(), rows, width, dx);
+}
+
+template <typename T>
+void GluVjp(const T* x, const T* dy, Activation act, const GluLimits& limits,
+            int64_t rows, int64_t width, T* dx) {
+  const T most = static_cast<T>(limits.limit);
+  const bool cut = limits.limit > 0;
   for (int64_t r = 0; r < rows; ++r, x += 2 * width, dx += 2 * width)
     for (int64_t i = 0; i < width; ++i) {
       const T g = dy[r * width + i];
-      dx[i] = g * x[width + i] * ActivationDerivative(act, x[i]);
-      dx[width + i] = g * Activate(act, x[i]);
+      const T gate = limits.Gate(x[i]), other = limits.Other(x[width + i]);
+      dx[i] = cut && x[i] > most ? T(0)
+                                 : g * other * ActivationDerivative(act, gate);
+      dx[width + i] = cut && std::fabs(x[width + i]) > most
+                          ? T(0)
+                          : g * Activate(act, gate);
     }
 }
 
@@ -68,6 +84,8 @@ void RopeVjp(const T* dy, const T* table, int64_t tokens, int64_t heads,
   template T ActivationDerivative(Activation, T);                             \
   template void ActivateVjp(Activation, const T*, const T*, int64_t, T*);     \
   template void GluVjp(const T*, const T*, Activation, int64_t, int64_t, T*); \
+  template void GluVjp(const T*, const T*, Activation, const GluLimits&,      \
+                       int64_t, int64_t, T*);                                 \
   template void RopeVjp(const T*, const T*, int64_t, int64_t, int64_t,        \
                         int64_t, int64_t, RopePairing, T*);
 MOE_INSTANTIATE(float)

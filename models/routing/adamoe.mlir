@@ -3,7 +3,7 @@
 // Exact; a token with null choices alone has weights 0.
 #experts = 8 : i64
 #k = 2 : i64
-!plan = !moe.plan<token_major, 8, 2>
+!plan = !moe.plan<8, 2>
 !x = tensor<?x?xf32>
 !gate = tensor<8x?xf32>
 !scores = tensor<?x8xf32>

@@ -2,7 +2,7 @@
 // the dense training of DS-MoE (Pan et al. 2024, arXiv:2404.05567). Exact.
 #experts = 8 : i64
 #k = 8 : i64
-!plan = !moe.plan<token_major, 8, 8>
+!plan = !moe.plan<8, 8>
 !x = tensor<?x?xf32>
 !gate = tensor<8x?xf32>
 !scores = tensor<?x8xf32>

@@ -3,7 +3,7 @@
 // Exact choice and α; the layer's α·f(x) + (1−α)·x is the model's to write. Training balances by an assignment.
 #experts = 16 : i64
 #k = 1 : i64
-!plan = !moe.plan<token_major, 16, 1>
+!plan = !moe.plan<16, 1>
 !x = tensor<?x?xf32>
 !gate = tensor<16x?xf32>
 !scores = tensor<?x16xf32>

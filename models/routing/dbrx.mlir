@@ -2,7 +2,7 @@
 // Exact but for rounding: (Σ p^power)^(1/power) by logarithms, as p > 0. The released model has power 1: mixtral.mlir.
 #experts = 16 : i64
 #k = 4 : i64
-!plan = !moe.plan<token_major, 16, 4>
+!plan = !moe.plan<16, 4>
 !x = tensor<?x?xf32>
 !gate = tensor<16x?xf32>
 !scores = tensor<?x16xf32>

@@ -2,7 +2,7 @@
 // w = p / (Σ of the chosen p + 1e-20). Exact. The released 16B does not normalise: olmoe.mlir.
 #experts = 64 : i64
 #k = 6 : i64
-!plan = !moe.plan<token_major, 64, 6>
+!plan = !moe.plan<64, 6>
 !x = tensor<?x?xf32>
 !gate = tensor<64x?xf32>
 !scores = tensor<?x64xf32>

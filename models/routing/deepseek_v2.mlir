@@ -3,7 +3,7 @@
 // Exact at evaluation: the limits of training per device are left out.
 #experts = 160 : i64
 #k = 6 : i64
-!plan = !moe.plan<token_major, 160, 6>
+!plan = !moe.plan<160, 6>
 !x = tensor<?x?xf32>
 !gate = tensor<160x?xf32>
 !scores = tensor<?x160xf32>

@@ -3,7 +3,7 @@
 // Exact; fill is −inf in the authors' code, 0 in older ports. The step of the bias after training steps is no router's.
 #experts = 256 : i64
 #k = 8 : i64
-!plan = !moe.plan<token_major, 256, 8>
+!plan = !moe.plan<256, 8>
 !x = tensor<?x?xf32>
 !gate = tensor<256x?xf32>
 !scores = tensor<?x256xf32>

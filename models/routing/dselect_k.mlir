@@ -5,7 +5,7 @@
 // product runs through logarithms. E = 8 experts, as many codes; with fewer, p need not sum to 1.
 #experts = 8 : i64
 #k = 8 : i64
-!plan = !moe.plan<token_major, 8, 8>
+!plan = !moe.plan<8, 8>
 !x = tensor<?x?xf32>
 !scores = tensor<?x8xf32>
 !chosen = tensor<?x8xi32>

@@ -2,7 +2,7 @@
 // by p, K being E. Exact. Its top-K variant is olmoe.mlir, its dense training all_experts.mlir.
 #experts = 8 : i64
 #k = 8 : i64
-!plan = !moe.plan<token_major, 8, 8>
+!plan = !moe.plan<8, 8>
 !x = tensor<?x?xf32>
 !gate = tensor<8x?xf32>
 !scores = tensor<?x8xf32>

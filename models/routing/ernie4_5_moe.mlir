@@ -1,7 +1,7 @@
 // ERNIE 4.5 (Baidu 2025): p = softmax(W·x); the K largest p + bias; w = p / max(Σ of the chosen p, 1e-12). Exact.
 #experts = 64 : i64
 #k = 6 : i64
-!plan = !moe.plan<token_major, 64, 6>
+!plan = !moe.plan<64, 6>
 !x = tensor<?x?xf32>
 !gate = tensor<64x?xf32>
 !scores = tensor<?x64xf32>

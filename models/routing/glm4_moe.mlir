@@ -2,7 +2,7 @@
 // w = scale · p / (Σ of the chosen p + 1e-20). Exact.
 #experts = 160 : i64
 #k = 8 : i64
-!plan = !moe.plan<token_major, 160, 8>
+!plan = !moe.plan<160, 8>
 !x = tensor<?x?xf32>
 !gate = tensor<160x?xf32>
 !scores = tensor<?x160xf32>

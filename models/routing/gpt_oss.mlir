@@ -1,7 +1,7 @@
 // gpt-oss (OpenAI 2025): logits with a bias, z = W·x + b; the K largest; w = softmax over the chosen z. Exact.
 #experts = 128 : i64
 #k = 4 : i64
-!plan = !moe.plan<token_major, 128, 4>
+!plan = !moe.plan<128, 4>
 !x = tensor<?x?xf32>
 !gate = tensor<128x?xf32>
 !scores = tensor<?x128xf32>

@@ -3,7 +3,7 @@
 // Equals mixtral.mlir in real arithmetic, not in rounding.
 #experts = 40 : i64
 #k = 8 : i64
-!plan = !moe.plan<token_major, 40, 8>
+!plan = !moe.plan<40, 8>
 !x = tensor<?x?xf32>
 !gate = tensor<40x?xf32>
 !scores = tensor<?x40xf32>

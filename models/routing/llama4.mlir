@@ -3,7 +3,7 @@
 // Exact choice and weights. The model multiplies the input of an expert by w, a moe.layer its output.
 #experts = 16 : i64
 #k = 1 : i64
-!plan = !moe.plan<token_major, 16, 1>
+!plan = !moe.plan<16, 1>
 !x = tensor<?x?xf32>
 !gate = tensor<16x?xf32>
 !scores = tensor<?x16xf32>

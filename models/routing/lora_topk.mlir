@@ -2,7 +2,7 @@
 // (lora_topk_renorm) by p / Σ of the chosen p. Exact.
 #experts = 8 : i64
 #k = 2 : i64
-!plan = !moe.plan<token_major, 8, 2>
+!plan = !moe.plan<8, 2>
 !x = tensor<?x?xf32>
 !gate = tensor<8x?xf32>
 !scores = tensor<?x8xf32>

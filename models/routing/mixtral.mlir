@@ -2,7 +2,7 @@
 // Exact. Also Qwen3-MoE and MiniMax; pruned and merged models keep it.
 #experts = 8 : i64
 #k = 2 : i64
-!plan = !moe.plan<token_major, 8, 2>
+!plan = !moe.plan<8, 2>
 !x = tensor<?x?xf32>
 !gate = tensor<8x?xf32>
 !scores = tensor<?x8xf32>

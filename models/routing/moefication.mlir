@@ -2,7 +2,7 @@
 // summed with weight 1. Exact but for the rounding of W·x / ‖x‖, divided here behind the product.
 #experts = 16 : i64
 #k = 4 : i64
-!plan = !moe.plan<token_major, 16, 4>
+!plan = !moe.plan<16, 4>
 !x = tensor<?x?xf32>
 !gate = tensor<16x?xf32>
 !scores = tensor<?x16xf32>

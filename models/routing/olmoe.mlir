@@ -2,7 +2,7 @@
 // less than 1. Exact. Also DeepSeekMoE 16B, Qwen1.5-MoE, Jamba, Grok-1, MoA, DS-MoE's top-K; ST-MoE without capacity.
 #experts = 64 : i64
 #k = 8 : i64
-!plan = !moe.plan<token_major, 64, 8>
+!plan = !moe.plan<64, 8>
 !x = tensor<?x?xf32>
 !gate = tensor<64x?xf32>
 !scores = tensor<?x64xf32>

@@ -3,7 +3,7 @@
 // Exact at evaluation (ordinary gradient); training draws and has a gradient of its own.
 #experts = 16 : i64
 #k = 2 : i64
-!plan = !moe.plan<token_major, 16, 2>
+!plan = !moe.plan<16, 2>
 !x = tensor<?x?xf32>
 !gate = tensor<16x?xf32>
 !scores = tensor<?x16xf32>

@@ -2,7 +2,7 @@
 // as many experts as are positive, the rest of its choices is invalid (E). Exact; the step of λ in training is no router's.
 #experts = 8 : i64
 #k = 8 : i64
-!plan = !moe.plan<token_major, 8, 8>
+!plan = !moe.plan<8, 8>
 !x = tensor<?x?xf32>
 !gate = tensor<8x?xf32>
 !scores = tensor<?x8xf32>

@@ -3,7 +3,7 @@
 // of Megatron-Core. Exact.
 #experts = 64 : i64
 #k = 6 : i64
-!plan = !moe.plan<token_major, 64, 6>
+!plan = !moe.plan<64, 6>
 !x = tensor<?x?xf32>
 !gate = tensor<64x?xf32>
 !scores = tensor<?x64xf32>

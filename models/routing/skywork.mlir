@@ -3,7 +3,7 @@
 // √((E−1)/E). The step of the loss coefficient is no router's.
 #experts = 16 : i64
 #k = 2 : i64
-!plan = !moe.plan<token_major, 16, 2>
+!plan = !moe.plan<16, 2>
 !x = tensor<?x?xf32>
 !gate = tensor<16x?xf32>
 !scores = tensor<?x16xf32>

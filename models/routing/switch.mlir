@@ -2,7 +2,7 @@
 // Exact at evaluation without capacity: nothing is dropped, and the jitter of training is left out.
 #experts = 128 : i64
 #k = 1 : i64
-!plan = !moe.plan<token_major, 128, 1>
+!plan = !moe.plan<128, 1>
 !x = tensor<?x?xf32>
 !gate = tensor<128x?xf32>
 !scores = tensor<?x128xf32>

@@ -3,7 +3,7 @@
 // (tutel_cosine_top1). Exact without capacity; norms below 1e-12 count as that.
 #experts = 32 : i64
 #k = 2 : i64
-!plan = !moe.plan<token_major, 32, 2>
+!plan = !moe.plan<32, 2>
 !x = tensor<?x?xf32>
 !gate = tensor<32x?xf32>
 !scores = tensor<?x32xf32>

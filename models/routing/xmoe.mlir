@@ -3,7 +3,7 @@
 // Exact without capacity; the normalised rows never appear, the product is divided by their norm.
 #experts = 32 : i64
 #k = 1 : i64
-!plan = !moe.plan<token_major, 32, 1>
+!plan = !moe.plan<32, 1>
 !x = tensor<?x?xf32>
 !gate = tensor<32x?xf32>
 !scores = tensor<?x32xf32>

@@ -41,10 +41,10 @@ Value entry::expandAttention(OpBuilder &b, nn::AttentionOp op) {
   Value q = rotate(project(op.getQAttr(), heads));
   Value k = rotate(project(op.getKAttr(), kvHeads));
   Value v = project(op.getVAttr(), kvHeads);
-  Value a = nn::AttendOp::create(b, loc, q.getType(), q, k, v,
-                                 op.getPositions(), op.getCuSeqlens(), Value(),
-                                 Value(), Value(), Value(), op.getScaleAttr(),
-                                 op.getWindowAttr(), b.getI64IntegerAttr(0));
+  Value a = nn::AttendOp::create(
+      b, loc, q.getType(), q, k, v, op.getPositions(), op.getCuSeqlens(),
+      Value(), Value(), Value(), Value(), Value(), op.getScaleAttr(),
+      op.getWindowAttr(), b.getI64IntegerAttr(0), UnitAttr());
   Value o =
       linear(b, loc, reshape(b, loc, a, {heads * dim}), get(op.getOAttr()));
   return arith::AddFOp::create(b, loc, op.getX(), o);
@@ -92,8 +92,8 @@ Value entry::expandLatentAttention(OpBuilder &b, nn::LatentAttentionOp op) {
                                     shaped(q).getElementType());
   Value a = nn::AttendOp::create(
       b, loc, type, query, key, Value(), op.getPositions(), op.getCuSeqlens(),
-      Value(), Value(), Value(), Value(), op.getScaleAttr(),
-      b.getI64IntegerAttr(0), b.getI64IntegerAttr(rank));
+      Value(), Value(), Value(), Value(), Value(), op.getScaleAttr(),
+      b.getI64IntegerAttr(0), b.getI64IntegerAttr(rank), UnitAttr());
   Value out = nn::HeadLinearOp::create(b, loc, a, get(op.getVUpAttr()));
   Value o = linear(b, loc, reshape(b, loc, out, {heads * value}),
                    get(op.getOAttr()), get(op.getOBiasAttr()));

@@ -34,7 +34,8 @@ static Value expandMlp(OpBuilder &b, nn::MlpOp op) {
                                   op.getEpsAttr());
   Value h = nn::LinearOp::create(b, loc, n, get(op.getGateUpAttr()),
                                  get(op.getGateUpBiasAttr()));
-  Value g = nn::GluOp::create(b, loc, h, op.getAct());
+  Value g =
+      nn::GluOp::create(b, loc, h, op.getAct(), APFloat(0.0), APFloat(0.0));
   Value d = nn::LinearOp::create(b, loc, g, get(op.getDownAttr()),
                                  get(op.getDownBiasAttr()));
   return arith::AddFOp::create(b, loc, op.getX(), d);
@@ -57,6 +58,41 @@ static Value expandHead(OpBuilder &b, nn::HeadOp op) {
   return toF32(b, loc, logits);
 }
 
+/// The operands of |router| behind x: inputs of the model where an argument is
+/// marked as one, parameters in their order elsewhere.
+static FailureOr<SmallVector<Value>>
+routerOperands(moe::LayerOp op, RouterOp router, ArrayRef<Value> params) {
+  auto model = op->getParentOfType<nn::ModelOp>();
+  SmallVector<Value> operands;
+  for (unsigned i = 1; i < router.getNumArguments(); ++i) {
+    auto input = router.getArgAttrOfType<StringAttr>(i, "moe.input");
+    if (!input) {
+      if (params.empty())
+        return op.emitOpError("expects a parameter for argument ")
+               << i << " of " << op.getRouterAttr();
+      operands.push_back(params.front());
+      params = params.drop_front();
+      continue;
+    }
+    if (input == "key")
+      return op.emitOpError("routes by ")
+             << op.getRouterAttr()
+             << ", which needs random numbers; inference has none";
+    if (!model)
+      return op.emitOpError("routes by ")
+             << op.getRouterAttr() << ", which needs the " << input
+             << " of a model";
+    Block &block = model.getBody().front();
+    operands.push_back(block.getArgument(input == "ids"         ? 0
+                                         : input == "positions" ? 1
+                                                                : 2));
+  }
+  if (!params.empty())
+    return op.emitOpError("has ")
+           << params.size() << " parameters more than " << op.getRouterAttr();
+  return operands;
+}
+
 static FailureOr<Value> expandLayer(OpBuilder &b, moe::LayerOp op) {
   Location loc = op.getLoc();
   auto gather = [&](ArrayAttr names) {
@@ -68,16 +104,25 @@ static FailureOr<Value> expandLayer(OpBuilder &b, moe::LayerOp op) {
   Value x = op.getX();
   auto router =
       SymbolTable::lookupNearestSymbolFrom<RouterOp>(op, op.getRouterAttr());
-  auto plan = cast<PlanType>(router.getResultTypes()[0]);
+  auto plan = dyn_cast<PlanType>(router.getResultTypes()[0]);
+  if (!plan)
+    return op.emitOpError("expects ")
+           << op.getRouterAttr() << " to give a plan; it is dense";
   if (plan.getExperts() != int64_t(op.getExperts()))
     return op.emitOpError("expects ")
            << op.getRouterAttr() << " to route to " << op.getExperts()
            << " experts, got " << plan.getExperts();
-  auto weights = RankedTensorType::get(
+  SmallVector<Value> params = gather(op.getRouterParams());
+  auto operands = routerOperands(op, router, params);
+  if (failed(operands))
+    return failure();
+  // Losses and states have the type of the router; rows are those of x.
+  SmallVector<Type> types(router.getResultTypes());
+  types[1] = RankedTensorType::get(
       {cast<RankedTensorType>(x.getType()).getDimSize(0), plan.getK()},
       b.getF32Type());
-  auto route = RouteOp::create(b, loc, plan, weights, op.getRouterAttr(),
-                               toF32(b, loc, x), gather(op.getRouterParams()));
+  auto route = RouteOp::create(b, loc, types, op.getRouterAttr(),
+                               toF32(b, loc, x), *operands);
   Value rows = DispatchOp::create(b, loc, x, route.getPlan());
   auto experts =
       ExpertsOp::create(b, loc, op.getY().getType(), rows, route.getPlan(),

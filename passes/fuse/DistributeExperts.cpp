@@ -16,9 +16,9 @@ using namespace mlir;
 using namespace mlir::moe;
 
 namespace {
-class Distribution {
+class BodyDistribution {
 public:
-  explicit Distribution(ExpertsOp experts)
+  explicit BodyDistribution(ExpertsOp experts)
       : experts(experts), builder(experts) {
     Block &body = experts.getBody().front();
     map.map(body.getArgument(0), experts.getRows());
@@ -88,7 +88,7 @@ private:
 } // namespace
 
 LogicalResult fuse::distribute(ExpertsOp experts) {
-  return Distribution(experts).run();
+  return BodyDistribution(experts).run();
 }
 
 namespace {

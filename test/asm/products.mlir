@@ -54,24 +54,24 @@ func.func @head_linear16(%x: tensor<?x3x24xbf16>) -> tensor<?x3x40xbf16> {
 func.func @experts32(%x: tensor<?x128xf32>, %idx: tensor<?x2xi32>, %p: tensor<?x2xf32>) -> tensor<?x96xf32> {
   %w = nn.param_get @we32 : tensor<8x96x128xf32>
   %plan = moe.make_plan %idx experts(8) : tensor<?x2xi32>
-  %rows = moe.dispatch %x, %plan : tensor<?x128xf32>, <token_major, 8, 2>
-  %y = moe.experts %rows, %plan params(%w) : (tensor<?x128xf32>, !moe.plan<token_major, 8, 2>, tensor<8x96x128xf32>) -> tensor<?x96xf32> {
+  %rows = moe.dispatch %x, %plan : tensor<?x128xf32>, <8, 2>
+  %y = moe.experts %rows, %plan params(%w) : (tensor<?x128xf32>, !moe.plan<8, 2>, tensor<8x96x128xf32>) -> tensor<?x96xf32> {
   ^bb0(%row: tensor<?x128xf32>, %we: tensor<96x128xf32>):
     %z = nn.linear %row, %we : tensor<?x128xf32>, tensor<96x128xf32>
     moe.yield %z : tensor<?x96xf32>
   }
-  %out = moe.combine %y, %plan, %p : tensor<?x96xf32>, <token_major, 8, 2>, tensor<?x2xf32>
+  %out = moe.combine %y, %plan, %p : tensor<?x96xf32>, <8, 2>, tensor<?x2xf32>
   return %out : tensor<?x96xf32>
 }
 func.func @experts16(%x: tensor<?x128xbf16>, %idx: tensor<?x2xi32>, %p: tensor<?x2xf32>) -> tensor<?x96xbf16> {
   %w = nn.param_get @we16 : tensor<8x96x128xbf16>
   %plan = moe.make_plan %idx experts(8) : tensor<?x2xi32>
-  %rows = moe.dispatch %x, %plan : tensor<?x128xbf16>, <token_major, 8, 2>
-  %y = moe.experts %rows, %plan params(%w) : (tensor<?x128xbf16>, !moe.plan<token_major, 8, 2>, tensor<8x96x128xbf16>) -> tensor<?x96xbf16> {
+  %rows = moe.dispatch %x, %plan : tensor<?x128xbf16>, <8, 2>
+  %y = moe.experts %rows, %plan params(%w) : (tensor<?x128xbf16>, !moe.plan<8, 2>, tensor<8x96x128xbf16>) -> tensor<?x96xbf16> {
   ^bb0(%row: tensor<?x128xbf16>, %we: tensor<96x128xbf16>):
     %z = nn.linear %row, %we : tensor<?x128xbf16>, tensor<96x128xbf16>
     moe.yield %z : tensor<?x96xbf16>
   }
-  %out = moe.combine %y, %plan, %p : tensor<?x96xbf16>, <token_major, 8, 2>, tensor<?x2xf32>
+  %out = moe.combine %y, %plan, %p : tensor<?x96xbf16>, <8, 2>, tensor<?x2xf32>
   return %out : tensor<?x96xbf16>
 }

@@ -138,7 +138,7 @@ TEST(Manifest, RefusesWhatItCannotSay) {
 func.func @f(%x: tensor<?x?xf32>) attributes {nn.entry = "f"} { func.return })");
   EXPECT_TRUE(HasCode(makeManifest(shapes.module()).status(), Code::K109));
   Program types(R"(
-func.func @f(%x: !moe.plan<token_major, 8, 2>) attributes {nn.entry = "f"} { func.return })");
+func.func @f(%x: !moe.plan<8, 2>) attributes {nn.entry = "f"} { func.return })");
   EXPECT_TRUE(HasCode(makeManifest(types.module()).status(), Code::K109));
   Program entries("func.func @f() { func.return }");
   EXPECT_TRUE(HasCode(makeManifest(entries.module()).status(), Code::I002));

@@ -176,49 +176,49 @@ func.func @join_layers_c2(%x: tensor<2x4xf32>, %z: tensor<2x5xf32>) {
 
 // -----
 
-func.func @dispatch_grad_c1(%d: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>) {
+func.func @dispatch_grad_c1(%d: tensor<?x4xf32>, %p: !moe.plan<4, 2>) {
   // expected-error@+1 {{expects drows [R, D] and a result [T, D]}}
-  %dx = moe.dispatch_grad %d, %p : tensor<?x4xf32>, !moe.plan<token_major, 4, 2> -> tensor<?x5xf32>
+  %dx = moe.dispatch_grad %d, %p : tensor<?x4xf32>, !moe.plan<4, 2> -> tensor<?x5xf32>
   return
 }
 
 // -----
 
-func.func @combine_grad_c1(%r: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>, %w: tensor<?x2xf32>, %dy: tensor<?x5xf32>) {
+func.func @combine_grad_c1(%r: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<?x2xf32>, %dy: tensor<?x5xf32>) {
   // expected-error@+1 {{moe.combine_grad expects rows [R, D] and dy [T, D]}}
-  %a, %b = moe.combine_grad %r, %p, %w, %dy : tensor<?x4xf32>, !moe.plan<token_major, 4, 2>, tensor<?x2xf32>, tensor<?x5xf32>
+  %a, %b = moe.combine_grad %r, %p, %w, %dy : tensor<?x4xf32>, !moe.plan<4, 2>, tensor<?x2xf32>, tensor<?x5xf32>
   return
 }
 
 // -----
 
-func.func @combine_grad_c2(%r: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>, %w: tensor<?x3xf32>) {
+func.func @combine_grad_c2(%r: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<?x3xf32>) {
   // expected-error@+1 {{moe.combine_grad expects weights [T, K] with the K of the plan}}
-  %a, %b = moe.combine_grad %r, %p, %w, %r : tensor<?x4xf32>, !moe.plan<token_major, 4, 2>, tensor<?x3xf32>, tensor<?x4xf32>
+  %a, %b = moe.combine_grad %r, %p, %w, %r : tensor<?x4xf32>, !moe.plan<4, 2>, tensor<?x3xf32>, tensor<?x4xf32>
   return
 }
 
 // -----
 
-func.func @grouped_matmul_dx_c1(%d: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>, %w: tensor<4x5x3xf32>) {
+func.func @grouped_matmul_dx_c1(%d: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<4x5x3xf32>) {
   // expected-error@+1 {{moe.grouped_matmul_dx expects dy [R, N] and w [4, N, K]}}
-  %y = moe.grouped_matmul_dx %d, %p, %w : tensor<?x4xf32>, !moe.plan<token_major, 4, 2>, tensor<4x5x3xf32>
+  %y = moe.grouped_matmul_dx %d, %p, %w : tensor<?x4xf32>, !moe.plan<4, 2>, tensor<4x5x3xf32>
   return
 }
 
 // -----
 
-func.func @grouped_matmul_dw_c1(%d: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>, %x: tensor<?xf32>) {
+func.func @grouped_matmul_dw_c1(%d: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %x: tensor<?xf32>) {
   // expected-error@+1 {{moe.grouped_matmul_dw expects dy [R, N] and x [R, K]}}
-  %y = moe.grouped_matmul_dw %d, %p, %x : tensor<?x4xf32>, !moe.plan<token_major, 4, 2>, tensor<?xf32>
+  %y = moe.grouped_matmul_dw %d, %p, %x : tensor<?x4xf32>, !moe.plan<4, 2>, tensor<?xf32>
   return
 }
 
 // -----
 
-func.func @grouped_sum_c1(%r: tensor<?xf32>, %p: !moe.plan<token_major, 4, 2>) {
+func.func @grouped_sum_c1(%r: tensor<?xf32>, %p: !moe.plan<4, 2>) {
   // expected-error@+1 {{moe.grouped_sum expects rows [R, N]}}
-  %y = moe.grouped_sum %r, %p : tensor<?xf32>, !moe.plan<token_major, 4, 2>
+  %y = moe.grouped_sum %r, %p : tensor<?xf32>, !moe.plan<4, 2>
   return
 }
 

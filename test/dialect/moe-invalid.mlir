@@ -1,33 +1,33 @@
 // RUN: moe-opt %s --split-input-file --verify-diagnostics --allow-unregistered-dialect
 
 // expected-error@+1 {{expects 1 <= k <= experts, got k = 5 of 4}}
-func.func private @plan(!moe.plan<token_major, 4, 5>)
+func.func private @plan(!moe.plan<4, 5>)
 
 // -----
 
 // expected-error@+1 {{expects a first argument [T, D]}}
-moe.router @router_c1(%x: tensor<?xf32>) -> (!moe.plan<token_major, 4, 2>, tensor<?x2xf32>) {
-  %p, %w = "test.make"() : () -> (!moe.plan<token_major, 4, 2>, tensor<?x2xf32>)
-  moe.return %p, %w : !moe.plan<token_major, 4, 2>, tensor<?x2xf32>
+moe.router @router_c1(%x: tensor<?xf32>) -> (!moe.plan<4, 2>, tensor<?x2xf32>) {
+  %p, %w = "test.make"() : () -> (!moe.plan<4, 2>, tensor<?x2xf32>)
+  moe.return %p, %w : !moe.plan<4, 2>, tensor<?x2xf32>
 }
 
 // -----
 
 // expected-error@+1 {{expects results of a plan and f32 weights [T, K]}}
-moe.router @router_c2(%x: tensor<?x8xf32>) -> (!moe.plan<token_major, 4, 2>, tensor<?x3xf32>) {
-  %p, %w = "test.make"() : () -> (!moe.plan<token_major, 4, 2>, tensor<?x3xf32>)
-  moe.return %p, %w : !moe.plan<token_major, 4, 2>, tensor<?x3xf32>
+moe.router @router_c2(%x: tensor<?x8xf32>) -> (!moe.plan<4, 2>, tensor<?x3xf32>) {
+  %p, %w = "test.make"() : () -> (!moe.plan<4, 2>, tensor<?x3xf32>)
+  moe.return %p, %w : !moe.plan<4, 2>, tensor<?x3xf32>
 }
 
 // -----
 
-moe.router @r(%x: tensor<?x8xf32>) -> (!moe.plan<token_major, 4, 2>, tensor<?x2xf32>) {
-  %p, %w = "test.make"() : () -> (!moe.plan<token_major, 4, 2>, tensor<?x2xf32>)
-  moe.return %p, %w : !moe.plan<token_major, 4, 2>, tensor<?x2xf32>
+moe.router @r(%x: tensor<?x8xf32>) -> (!moe.plan<4, 2>, tensor<?x2xf32>) {
+  %p, %w = "test.make"() : () -> (!moe.plan<4, 2>, tensor<?x2xf32>)
+  moe.return %p, %w : !moe.plan<4, 2>, tensor<?x2xf32>
 }
 func.func @route_c1(%x: tensor<?x9xf32>) {
   // expected-error@+1 {{expects an operand of type 'tensor<?x8xf32>' for @r, got 'tensor<?x9xf32>'}}
-  %p, %w = moe.route @r(%x) : (tensor<?x9xf32>) -> (!moe.plan<token_major, 4, 2>, tensor<?x2xf32>)
+  %p, %w = moe.route @r(%x) : (tensor<?x9xf32>) -> (!moe.plan<4, 2>, tensor<?x2xf32>)
   return
 }
 
@@ -106,17 +106,17 @@ func.func @make_plan_c2(%i: tensor<?x3xi32>) {
 
 // -----
 
-func.func @dispatch_c1(%x: tensor<?x2x4xf32>, %p: !moe.plan<token_major, 4, 2>) {
+func.func @dispatch_c1(%x: tensor<?x2x4xf32>, %p: !moe.plan<4, 2>) {
   // expected-error@+1 {{moe.dispatch expects x [T, D]}}
-  %r = moe.dispatch %x, %p : tensor<?x2x4xf32>, !moe.plan<token_major, 4, 2>
+  %r = moe.dispatch %x, %p : tensor<?x2x4xf32>, !moe.plan<4, 2>
   return
 }
 
 // -----
 
-func.func @experts_c1(%x: tensor<?x2x4xf32>, %p: !moe.plan<token_major, 4, 2>) {
+func.func @experts_c1(%x: tensor<?x2x4xf32>, %p: !moe.plan<4, 2>) {
   // expected-error@+1 {{expects rows [R, D]}}
-  %y = moe.experts %x, %p params() : (tensor<?x2x4xf32>, !moe.plan<token_major, 4, 2>) -> tensor<?x2x4xf32> {
+  %y = moe.experts %x, %p params() : (tensor<?x2x4xf32>, !moe.plan<4, 2>) -> tensor<?x2x4xf32> {
   ^bb0(%t: tensor<?x2x4xf32>):
     moe.yield %t : tensor<?x2x4xf32>
   }
@@ -125,9 +125,9 @@ func.func @experts_c1(%x: tensor<?x2x4xf32>, %p: !moe.plan<token_major, 4, 2>) {
 
 // -----
 
-func.func @experts_c2(%x: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>, %w: tensor<3x4xf32>) {
+func.func @experts_c2(%x: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<3x4xf32>) {
   // expected-error@+1 {{expects parameters that start with 4 experts, got 'tensor<3x4xf32>'}}
-  %y = moe.experts %x, %p params(%w) : (tensor<?x4xf32>, !moe.plan<token_major, 4, 2>, tensor<3x4xf32>) -> tensor<?x4xf32> {
+  %y = moe.experts %x, %p params(%w) : (tensor<?x4xf32>, !moe.plan<4, 2>, tensor<3x4xf32>) -> tensor<?x4xf32> {
   ^bb0(%t: tensor<?x4xf32>, %v: tensor<4xf32>):
     moe.yield %t : tensor<?x4xf32>
   }
@@ -136,9 +136,9 @@ func.func @experts_c2(%x: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>, %w:
 
 // -----
 
-func.func @experts_c3(%x: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>, %w: tensor<4x5xf32>) {
+func.func @experts_c3(%x: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<4x5xf32>) {
   // expected-error@+1 {{expects slices of the parameters, got 'tensor<4xf32>' of 'tensor<4x5xf32>'}}
-  %y = moe.experts %x, %p params(%w) : (tensor<?x4xf32>, !moe.plan<token_major, 4, 2>, tensor<4x5xf32>) -> tensor<?x4xf32> {
+  %y = moe.experts %x, %p params(%w) : (tensor<?x4xf32>, !moe.plan<4, 2>, tensor<4x5xf32>) -> tensor<?x4xf32> {
   ^bb0(%t: tensor<?x4xf32>, %v: tensor<4xf32>):
     moe.yield %t : tensor<?x4xf32>
   }
@@ -147,9 +147,9 @@ func.func @experts_c3(%x: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>, %w:
 
 // -----
 
-func.func @experts_c4(%x: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>) {
+func.func @experts_c4(%x: tensor<?x4xf32>, %p: !moe.plan<4, 2>) {
   // expected-error@+1 {{expects the region to yield one value of type 'tensor<?x5xf32>'}}
-  %y = moe.experts %x, %p params() : (tensor<?x4xf32>, !moe.plan<token_major, 4, 2>) -> tensor<?x5xf32> {
+  %y = moe.experts %x, %p params() : (tensor<?x4xf32>, !moe.plan<4, 2>) -> tensor<?x5xf32> {
   ^bb0(%t: tensor<?x4xf32>):
     moe.yield %t : tensor<?x4xf32>
   }
@@ -158,8 +158,8 @@ func.func @experts_c4(%x: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>) {
 
 // -----
 
-func.func @experts_c5(%x: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>) {
-  %y = moe.experts %x, %p params() : (tensor<?x4xf32>, !moe.plan<token_major, 4, 2>) -> tensor<?x4xf32> {
+func.func @experts_c5(%x: tensor<?x4xf32>, %p: !moe.plan<4, 2>) {
+  %y = moe.experts %x, %p params() : (tensor<?x4xf32>, !moe.plan<4, 2>) -> tensor<?x4xf32> {
   ^bb0(%t: tensor<?x4xf32>):
     // expected-error@+1 {{is not row-wise and cannot stand in the body of experts}}
     %s = nn.softmax %t axis(0) : tensor<?x4xf32>
@@ -170,41 +170,41 @@ func.func @experts_c5(%x: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>) {
 
 // -----
 
-func.func @combine_c1(%r: tensor<?x2x4xf32>, %p: !moe.plan<token_major, 4, 2>, %w: tensor<?x2xf32>) {
+func.func @combine_c1(%r: tensor<?x2x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<?x2xf32>) {
   // expected-error@+1 {{moe.combine expects rows [R, D]}}
-  %y = moe.combine %r, %p, %w : tensor<?x2x4xf32>, !moe.plan<token_major, 4, 2>, tensor<?x2xf32>
+  %y = moe.combine %r, %p, %w : tensor<?x2x4xf32>, !moe.plan<4, 2>, tensor<?x2xf32>
   return
 }
 
 // -----
 
-func.func @combine_c2(%r: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>, %w: tensor<?x3xf32>) {
+func.func @combine_c2(%r: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<?x3xf32>) {
   // expected-error@+1 {{moe.combine expects weights [T, K] with the K of the plan}}
-  %y = moe.combine %r, %p, %w : tensor<?x4xf32>, !moe.plan<token_major, 4, 2>, tensor<?x3xf32>
+  %y = moe.combine %r, %p, %w : tensor<?x4xf32>, !moe.plan<4, 2>, tensor<?x3xf32>
   return
 }
 
 // -----
 
-func.func @grouped_matmul_c1(%x: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>, %w: tensor<3x5x4xf32>) {
+func.func @grouped_matmul_c1(%x: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<3x5x4xf32>) {
   // expected-error@+1 {{moe.grouped_matmul expects x [R, K] and w [4, N, K]}}
-  %y = moe.grouped_matmul %x, %p, %w : tensor<?x4xf32>, !moe.plan<token_major, 4, 2>, tensor<3x5x4xf32>
+  %y = moe.grouped_matmul %x, %p, %w : tensor<?x4xf32>, !moe.plan<4, 2>, tensor<3x5x4xf32>
   return
 }
 
 // -----
 
-func.func @grouped_matmul_c2(%x: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>, %w: tensor<4x5x4xf32>, %b: tensor<4x6xf32>) {
+func.func @grouped_matmul_c2(%x: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<4x5x4xf32>, %b: tensor<4x6xf32>) {
   // expected-error@+1 {{moe.grouped_matmul expects a bias [E, N]}}
-  %y = moe.grouped_matmul %x, %p, %w bias(%b : tensor<4x6xf32>) : tensor<?x4xf32>, !moe.plan<token_major, 4, 2>, tensor<4x5x4xf32>
+  %y = moe.grouped_matmul %x, %p, %w bias(%b : tensor<4x6xf32>) : tensor<?x4xf32>, !moe.plan<4, 2>, tensor<4x5x4xf32>
   return
 }
 
 // -----
 
-func.func @grouped_broadcast_c1(%v: tensor<3x5xf32>, %p: !moe.plan<token_major, 4, 2>) {
+func.func @grouped_broadcast_c1(%v: tensor<3x5xf32>, %p: !moe.plan<4, 2>) {
   // expected-error@+1 {{moe.grouped_broadcast expects v [E, N]}}
-  %y = moe.grouped_broadcast %v, %p : tensor<3x5xf32>, !moe.plan<token_major, 4, 2>
+  %y = moe.grouped_broadcast %v, %p : tensor<3x5xf32>, !moe.plan<4, 2>
   return
 }
 
@@ -235,9 +235,9 @@ func.func @layer_c2(%x: tensor<?x4xf32>) {
 // -----
 
 nn.param @w : tensor<3x5x4xf32> from [#nn.source<"e.{e}.w", [5, 4]>]
-moe.router @r(%x: tensor<?x4xf32>) -> (!moe.plan<token_major, 4, 2>, tensor<?x2xf32>) {
-  %p, %w = "test.make"() : () -> (!moe.plan<token_major, 4, 2>, tensor<?x2xf32>)
-  moe.return %p, %w : !moe.plan<token_major, 4, 2>, tensor<?x2xf32>
+moe.router @r(%x: tensor<?x4xf32>) -> (!moe.plan<4, 2>, tensor<?x2xf32>) {
+  %p, %w = "test.make"() : () -> (!moe.plan<4, 2>, tensor<?x2xf32>)
+  moe.return %p, %w : !moe.plan<4, 2>, tensor<?x2xf32>
 }
 func.func @layer_c3(%x: tensor<?x4xf32>) {
   // expected-error@+1 {{expects expert parameters that start with 4 experts}}
@@ -264,4 +264,4 @@ func.func @layer_c4(%x: tensor<?x4xf32>) {
 // -----
 
 // expected-error@+1 {{expects a body of one block}}
-moe.router @bodyless(%x: tensor<?x4xf32>, %w: tensor<4x4xf32>) -> (!moe.plan<token_major, 4, 2>, tensor<?x2xf32>)
+moe.router @bodyless(%x: tensor<?x4xf32>, %w: tensor<4x4xf32>) -> (!moe.plan<4, 2>, tensor<?x2xf32>)

@@ -2,10 +2,10 @@
 // RUN: moe-opt %s --verify-roundtrip | FileCheck %s
 // RUN: moe-opt %s --mlir-print-op-generic | moe-opt --verify-roundtrip | FileCheck %s
 
-!plan = !moe.plan<token_major, 8, 2>
+!plan = !moe.plan<8, 2>
 
 // CHECK-LABEL: func.func @plans
-// CHECK: moe.plan_indices %{{.*}} : <token_major, 8, 2>
+// CHECK: moe.plan_indices %{{.*}} : <8, 2>
 func.func @plans(%plan: !plan) {
   %0 = moe.plan_indices %plan : !plan
   %1 = moe.counts %plan : !plan
@@ -22,11 +22,11 @@ func.func @grouped(%x: tensor<?x4xf32>, %plan: !plan, %w: tensor<8x6x4xf32>, %b:
 }
 
 // CHECK-LABEL: func.func @exchange
-// CHECK: moe.all_to_all_v %{{.*}}, %{{.*}} ranks(2) axis("ep") : tensor<?x4xf32>, <token_major, 8, 2>
+// CHECK: moe.all_to_all_v %{{.*}}, %{{.*}} ranks(2) axis("ep") : tensor<?x4xf32>, <8, 2>
 // CHECK: moe.all_to_all_v_back
 func.func @exchange(%rows: tensor<?x4xf32>, %plan: !plan) {
   %in, %local, %from = moe.all_to_all_v %rows, %plan ranks(2) axis("ep") : tensor<?x4xf32>, !plan
-  %back = moe.all_to_all_v_back %in, %local, %from, %plan axis("ep") : tensor<?x4xf32>, !moe.plan<token_major, 4, 1>, tensor<3xi32>, !plan
+  %back = moe.all_to_all_v_back %in, %local, %from, %plan axis("ep") : tensor<?x4xf32>, !moe.plan<4, 1>, tensor<3xi32>, !plan
   return
 }
 

@@ -69,7 +69,7 @@ def main():
     options = parser.parse_args()
     with open(options.program, encoding="utf-8") as file:
         text = file.read()
-    signature = re.search(r"func.func @route\((.*?)\) -> \(!moe.plan<token_major, (\d+), (\d+)>", text)
+    signature = re.search(r"func.func @route\((.*?)\) -> \(!moe.plan<(\d+), (\d+)>", text)
     experts, k = int(signature.group(2)), int(signature.group(3))
     rng = random.Random(options.seed)
     tensors, tokens = {}, options.tokens

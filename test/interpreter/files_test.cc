@@ -153,8 +153,8 @@ TEST_F(Files, SourcesOfACheckpoint) {
 constexpr char kEntry[] = R"(
 nn.param @w : tensor<2x2xbf16> layers [0, 2] from [#nn.source<"w.{i}", [2, 2]>]
 nn.param @given : tensor<2xf32> layers [0, 2] from [#nn.source<"given.{i}", [2]>]
-func.func @f(%x: tensor<?x2xf32> {nn.name = "x"}, %plan: !moe.plan<token_major, 3, 1>)
-    -> (tensor<?x2xf32> {nn.name = "y"}, tensor<3xi32>, !moe.plan<token_major, 3, 1>) {
+func.func @f(%x: tensor<?x2xf32> {nn.name = "x"}, %plan: !moe.plan<3, 1>)
+    -> (tensor<?x2xf32> {nn.name = "y"}, tensor<3xi32>, !moe.plan<3, 1>) {
   %y = nn.layers 0 to 2 (%x) : (tensor<?x2xf32>) -> tensor<?x2xf32> {
   ^bb0(%i: index, %h: tensor<?x2xf32>):
     %w = nn.param_get @w[%i] : tensor<2x2xbf16>
@@ -162,8 +162,8 @@ func.func @f(%x: tensor<?x2xf32> {nn.name = "x"}, %plan: !moe.plan<token_major, 
     %n = nn.linear %h, %w bias(%b : tensor<2xf32>) : tensor<?x2xf32>, tensor<2x2xbf16>
     nn.yield %n : tensor<?x2xf32>
   }
-  %n = moe.counts %plan : !moe.plan<token_major, 3, 1>
-  return %y, %n, %plan : tensor<?x2xf32>, tensor<3xi32>, !moe.plan<token_major, 3, 1>
+  %n = moe.counts %plan : !moe.plan<3, 1>
+  return %y, %n, %plan : tensor<?x2xf32>, tensor<3xi32>, !moe.plan<3, 1>
 }
 func.func @decode(%q: tensor<?x1x1xf32>, %p: tensor<?xi32>, %cu: tensor<?xi32>, %slot: tensor<?xi32>, %table: tensor<?x?xi32>,
                   %cache: !nn.cache<2 x bf16> {nn.name = "cache"}) -> tensor<?x1x1xf32> {

@@ -48,7 +48,7 @@ nn.param @mlp_up : tensor<16x16xbf16> from [#nn.source<"mlp_up", [16, 16]>]
 nn.param @mlp_down : tensor<16x8xbf16> from [#nn.source<"mlp_down", [16, 8]>]
 nn.param @mlp_bias : tensor<16xbf16> from [#nn.source<"mlp_bias", [16]>]
 
-moe.router @route(%x: tensor<?x16xf32>, %w: tensor<4x16xbf16>) -> (!moe.plan<token_major, 4, 2>, tensor<?x2xf32>) {
+moe.router @route(%x: tensor<?x16xf32>, %w: tensor<4x16xbf16>) -> (!moe.plan<4, 2>, tensor<?x2xf32>) {
   %z = nn.linear %x, %w : tensor<?x16xf32>, tensor<4x16xbf16>
   %p = nn.softmax %z axis(1) : tensor<?x4xf32>
   %idx = moe.select %p top_k(2) : tensor<?x4xf32>
@@ -57,7 +57,7 @@ moe.router @route(%x: tensor<?x16xf32>, %w: tensor<4x16xbf16>) -> (!moe.plan<tok
   %den = nn.broadcast %sum axis(1) : tensor<?xf32> -> tensor<?x2xf32>
   %wt = arith.divf %s, %den : tensor<?x2xf32>
   %plan = moe.make_plan %idx experts(4) : tensor<?x2xi32>
-  moe.return %plan, %wt : !moe.plan<token_major, 4, 2>, tensor<?x2xf32>
+  moe.return %plan, %wt : !moe.plan<4, 2>, tensor<?x2xf32>
 }
 )";
 
@@ -122,13 +122,13 @@ func.func @one_layer(%h: tensor<?x16xAT>, %i: index, %positions: tensor<?xi32>, 
   %x = nn.rms_norm %a, %fn eps(1.0e-5) : tensor<?x16xAT>, tensor<16xbf16>
   %x32 = CAST
   %wg = nn.param_get @gate[%i] : tensor<4x16xbf16>
-  %plan, %weights = moe.route @route(%x32, %wg) : (tensor<?x16xf32>, tensor<4x16xbf16>) -> (!moe.plan<token_major, 4, 2>, tensor<?x2xf32>)
+  %plan, %weights = moe.route @route(%x32, %wg) : (tensor<?x16xf32>, tensor<4x16xbf16>) -> (!moe.plan<4, 2>, tensor<?x2xf32>)
   %wgu = nn.param_get @gate_up[%i] : tensor<4x24x16xbf16>
   %wd = nn.param_get @down[%i] : tensor<4x16x12xbf16>
-  %g = moe.grouped_matmul gather %x, %plan, %wgu : tensor<?x16xAT>, !moe.plan<token_major, 4, 2>, tensor<4x24x16xbf16>
+  %g = moe.grouped_matmul gather %x, %plan, %wgu : tensor<?x16xAT>, !moe.plan<4, 2>, tensor<4x24x16xbf16>
   %u = nn.glu silu %g : tensor<?x24xAT>
-  %r = moe.grouped_matmul %u, %plan, %wd : tensor<?x12xAT>, !moe.plan<token_major, 4, 2>, tensor<4x16x12xbf16>
-  %c = moe.combine %r, %plan, %weights : tensor<?x16xAT>, !moe.plan<token_major, 4, 2>, tensor<?x2xf32>
+  %r = moe.grouped_matmul %u, %plan, %wd : tensor<?x12xAT>, !moe.plan<4, 2>, tensor<4x16x12xbf16>
+  %c = moe.combine %r, %plan, %weights : tensor<?x16xAT>, !moe.plan<4, 2>, tensor<?x2xf32>
   %su = nn.param_get @shared_up[%i] : tensor<16x16xbf16>
   %sd = nn.param_get @shared_down[%i] : tensor<16x8xbf16>
   %s0 = nn.linear %x, %su : tensor<?x16xAT>, tensor<16x16xbf16>

@@ -46,15 +46,15 @@ constexpr char kScale[] = R"(
 func.func @f(%x: tensor<?x1xf32>, %idx: tensor<?x2xi32>, %w: tensor<?x2xf32>, %p: tensor<4x1x1xf32>)
     -> (tensor<?x1xf32>, tensor<4xi32>, tensor<?x1xf32>, tensor<?x2xi32>) {
   %plan = moe.make_plan %idx experts(4) : tensor<?x2xi32>
-  %n = moe.counts %plan : !moe.plan<token_major, 4, 2>
-  %i = moe.plan_indices %plan : !moe.plan<token_major, 4, 2>
-  %rows = moe.dispatch %x, %plan : tensor<?x1xf32>, !moe.plan<token_major, 4, 2>
-  %r = moe.experts %rows, %plan params(%p) : (tensor<?x1xf32>, !moe.plan<token_major, 4, 2>, tensor<4x1x1xf32>) -> tensor<?x1xf32> {
+  %n = moe.counts %plan : !moe.plan<4, 2>
+  %i = moe.plan_indices %plan : !moe.plan<4, 2>
+  %rows = moe.dispatch %x, %plan : tensor<?x1xf32>, !moe.plan<4, 2>
+  %r = moe.experts %rows, %plan params(%p) : (tensor<?x1xf32>, !moe.plan<4, 2>, tensor<4x1x1xf32>) -> tensor<?x1xf32> {
   ^bb0(%t: tensor<?x1xf32>, %own: tensor<1x1xf32>):
     %y = nn.linear %t, %own : tensor<?x1xf32>, tensor<1x1xf32>
     moe.yield %y : tensor<?x1xf32>
   }
-  %y = moe.combine %r, %plan, %w : tensor<?x1xf32>, !moe.plan<token_major, 4, 2>, tensor<?x2xf32>
+  %y = moe.combine %r, %plan, %w : tensor<?x1xf32>, !moe.plan<4, 2>, tensor<?x2xf32>
   return %y, %n, %r, %i : tensor<?x1xf32>, tensor<4xi32>, tensor<?x1xf32>, tensor<?x2xi32>
 })";
 
@@ -101,7 +101,7 @@ TEST(Experts, LengthsMustAgree) {
 
 TEST(Grouped, MatmulAndBroadcastAreWhatExpertsDo) {
   Program p(R"(
-  !plan = !moe.plan<token_major, 3, 2>
+  !plan = !moe.plan<3, 2>
   func.func @experts(%x: tensor<?x5xf32>, %idx: tensor<?x2xi32>, %w: tensor<3x4x5xf32>, %b: tensor<3x4xf32>) -> tensor<?x4xf32> {
     %plan = moe.make_plan %idx experts(3) : tensor<?x2xi32>
     %rows = moe.dispatch %x, %plan : tensor<?x5xf32>, !plan
@@ -138,17 +138,17 @@ TEST(Grouped, MatmulAndBroadcastAreWhatExpertsDo) {
 
 TEST(Routers, AreCalledWithTheirParameters) {
   Program p(R"(
-  moe.router @r(%x: tensor<?x2xf32>, %w: tensor<3x2xf32>) -> (!moe.plan<token_major, 3, 1>, tensor<?x1xf32>) {
+  moe.router @r(%x: tensor<?x2xf32>, %w: tensor<3x2xf32>) -> (!moe.plan<3, 1>, tensor<?x1xf32>) {
     %z = nn.linear %x, %w : tensor<?x2xf32>, tensor<3x2xf32>
     %idx = moe.select %z top_k(1) : tensor<?x3xf32>
     %s = moe.pick %z, %idx : tensor<?x3xf32>, tensor<?x1xi32>
     %t = moe.stop_gradient %s : tensor<?x1xf32>
     %plan = moe.make_plan %idx experts(3) : tensor<?x1xi32>
-    moe.return %plan, %t : !moe.plan<token_major, 3, 1>, tensor<?x1xf32>
+    moe.return %plan, %t : !moe.plan<3, 1>, tensor<?x1xf32>
   }
-  func.func @f(%x: tensor<?x2xf32>, %w: tensor<3x2xf32>) -> (!moe.plan<token_major, 3, 1>, tensor<?x1xf32>) {
-    %plan, %s = moe.route @r(%x, %w) : (tensor<?x2xf32>, tensor<3x2xf32>) -> (!moe.plan<token_major, 3, 1>, tensor<?x1xf32>)
-    return %plan, %s : !moe.plan<token_major, 3, 1>, tensor<?x1xf32>
+  func.func @f(%x: tensor<?x2xf32>, %w: tensor<3x2xf32>) -> (!moe.plan<3, 1>, tensor<?x1xf32>) {
+    %plan, %s = moe.route @r(%x, %w) : (tensor<?x2xf32>, tensor<3x2xf32>) -> (!moe.plan<3, 1>, tensor<?x1xf32>)
+    return %plan, %s : !moe.plan<3, 1>, tensor<?x1xf32>
   })");
   for (const char* name : {"f", "r"}) {
     auto out = p.Run<float>(

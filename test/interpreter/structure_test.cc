@@ -31,8 +31,8 @@ func.func @backward(%g: tensor<f32>, %kept: tensor<3xf32>, %ten: tensor<f32>) ->
   }
   return %y, %all : tensor<f32>, tensor<3xf32>
 }
-!plan = !moe.plan<token_major, 4, 1>
-func.func @plans(%idx: tensor<2x?x1xi32>, %c: tensor<4xi32>) -> (tensor<4xi32>, !nn.stack<2 x !moe.plan<token_major, 4, 1>>) {
+!plan = !moe.plan<4, 1>
+func.func @plans(%idx: tensor<2x?x1xi32>, %c: tensor<4xi32>) -> (tensor<4xi32>, !nn.stack<2 x !moe.plan<4, 1>>) {
   %y, %plans = nn.layers 0 to 2 (%c) slices(%idx : tensor<2x?x1xi32>) : (tensor<4xi32>) -> (tensor<4xi32>, !nn.stack<2 x !plan>) {
   ^bb0(%i: index, %h: tensor<4xi32>, %own: tensor<?x1xi32>):
     %plan = moe.make_plan %own experts(4) : tensor<?x1xi32>

@@ -164,8 +164,8 @@ TEST(Matmul, Grouped) {
       const std::string w = Tensor({e.experts, e.n, e.k}, types.w);
       const std::string b = Tensor({e.experts, e.n}, types.w);
       const std::string idx = Tensor({-1, e.top_k}, DType::kI32);
-      const std::string plan = "!moe.plan<token_major, " + Str(e.experts) +
-                               ", " + Str(e.top_k) + ">";
+      const std::string plan =
+          "!moe.plan<" + Str(e.experts) + ", " + Str(e.top_k) + ">";
       text += Param("w" + e.Name(), w, "[" + Str(e.n) + ", " + Str(e.k) + "]",
                     true);
       text += "func.func @" + ("grouped" + e.Name()) + "(%x: " + x +

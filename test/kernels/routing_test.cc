@@ -153,8 +153,7 @@ TEST(Routing, PickAndItsTranspose) {
 // Everything that reads a plan, in one entry per plan and width.
 std::string PlanEntry(int64_t experts, int64_t k, int64_t width, DType dtype) {
   const std::string name = "plan" + Str(experts) + "_" + Str(width);
-  const std::string plan =
-      "!moe.plan<token_major, " + Str(experts) + ", " + Str(k) + ">";
+  const std::string plan = "!moe.plan<" + Str(experts) + ", " + Str(k) + ">";
   const std::string x = Tensor({-1, width}, dtype);
   const std::string idx = Tensor({-1, k}, DType::kI32);
   const std::string w = Tensor({-1, k}, DType::kF32);

@@ -22,7 +22,7 @@ nn.param @after : tensor<8x16xf32> layers [0, 3] from [#nn.source<"{i}.{e}.after
 nn.param @norm : tensor<16xbf16> from [#nn.source<"norm", [16]>]
 nn.param @lm_head : tensor<32x16xbf16> from [#nn.source<"lm_head", [32, 16]>]
 
-moe.router @route(%x: tensor<?x16xf32>, %w: tensor<8x16xbf16>, %b: tensor<8xbf16>) -> (!moe.plan<token_major, 8, 2>, tensor<?x2xf32>) {
+moe.router @route(%x: tensor<?x16xf32>, %w: tensor<8x16xbf16>, %b: tensor<8xbf16>) -> (!moe.plan<8, 2>, tensor<?x2xf32>) {
   %z = nn.linear %x, %w : tensor<?x16xf32>, tensor<8x16xbf16>
   %p = nn.softmax %z axis(1) : tensor<?x8xf32>
   %m = moe.group_mask %p groups(4) keep(2) score(sum_top) fill(-8.0) {top = 2 : i64} : tensor<?x8xf32>
@@ -32,7 +32,7 @@ moe.router @route(%x: tensor<?x16xf32>, %w: tensor<8x16xbf16>, %b: tensor<8xbf16
   %den = nn.broadcast %sum axis(1) : tensor<?xf32> -> tensor<?x2xf32>
   %wt = arith.divf %s, %den : tensor<?x2xf32>
   %plan = moe.make_plan %idx experts(8) : tensor<?x2xi32>
-  moe.return %plan, %wt : !moe.plan<token_major, 8, 2>, tensor<?x2xf32>
+  moe.return %plan, %wt : !moe.plan<8, 2>, tensor<?x2xf32>
 }
 
 nn.model @model(%ids: tensor<?xi32>, %positions: tensor<?xi32>, %seqs: tensor<?xi32>) -> tensor<?x32xf32> {
@@ -91,14 +91,14 @@ nn.param @shared_down : tensor<16x8xbf16> layers [1, 3] from [#nn.source<"{i}.sh
 nn.param @norm : tensor<16xbf16> from [#nn.source<"norm", [16]>]
 nn.param @lm_head : tensor<32x16xbf16> from [#nn.source<"lm_head", [32, 16]>]
 
-moe.router @route(%x: tensor<?x16xf32>, %w: tensor<8x16xbf16>) -> (!moe.plan<token_major, 8, 3>, tensor<?x3xf32>) {
+moe.router @route(%x: tensor<?x16xf32>, %w: tensor<8x16xbf16>) -> (!moe.plan<8, 3>, tensor<?x3xf32>) {
   %z = nn.linear %x, %w : tensor<?x16xf32>, tensor<8x16xbf16>
   %p = nn.softmax %z axis(1) : tensor<?x8xf32>
   %m = moe.group_mask %p groups(4) keep(2) score(max) fill(0.0) : tensor<?x8xf32>
   %idx = moe.select %m top_k(3) : tensor<?x8xf32>
   %s = moe.pick %p, %idx : tensor<?x8xf32>, tensor<?x3xi32>
   %plan = moe.make_plan %idx experts(8) : tensor<?x3xi32>
-  moe.return %plan, %s : !moe.plan<token_major, 8, 3>, tensor<?x3xf32>
+  moe.return %plan, %s : !moe.plan<8, 3>, tensor<?x3xf32>
 }
 
 nn.model @model(%ids: tensor<?xi32>, %positions: tensor<?xi32>, %seqs: tensor<?xi32>) -> tensor<?x32xf32> {

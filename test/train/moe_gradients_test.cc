@@ -49,11 +49,11 @@ nn.param @down : tensor<6x6x3xf32> layers [0, @L] from [#nn.source<"{i}.{e}.down
 nn.param @shared_gate_up : tensor<4x6xf32> layers [0, @L] from [#nn.source<"{i}.shared.gate_up", [4, 6]>]
 nn.param @shared_down : tensor<6x2xf32> layers [0, @L] from [#nn.source<"{i}.shared.down", [6, 2]>]
 moe.router @router(%x: tensor<?x6xf32>, %w: tensor<6x6xf32>)
-    -> (!moe.plan<token_major, 6, 2>, tensor<?x2xf32>) {
+    -> (!moe.plan<6, 2>, tensor<?x2xf32>) {
   %z = nn.linear %x, %w : tensor<?x6xf32>, tensor<6x6xf32>
   %p = nn.softmax %z axis(1) : tensor<?x6xf32>@ROUTER
   %plan = moe.make_plan %idx experts(6) : tensor<?x2xi32>
-  moe.return %plan, %wt : !moe.plan<token_major, 6, 2>, tensor<?x2xf32>
+  moe.return %plan, %wt : !moe.plan<6, 2>, tensor<?x2xf32>
 }
 func.func @f(%x: tensor<?x6xf32>) -> (tensor<?x6xf32>, tensor<@Lx6xi32>) {
   %y, %counts = nn.layers 0 to @L (%x) : (tensor<?x6xf32>) -> (tensor<?x6xf32>, tensor<@Lx6xi32>) {
@@ -66,23 +66,23 @@ func.func @f(%x: tensor<?x6xf32>) -> (tensor<?x6xf32>, tensor<@Lx6xi32>) {
     %shared_down = nn.param_get @shared_down[%i] : tensor<6x2xf32>
     %n = nn.rms_norm %h, %norm eps(1.0e-6) : tensor<?x6xf32>, tensor<6xf32>
     %plan, %w = moe.route @router(%n, %gate)
-      : (tensor<?x6xf32>, tensor<6x6xf32>) -> (!moe.plan<token_major, 6, 2>, tensor<?x2xf32>)
-    %rows = moe.dispatch %n, %plan : tensor<?x6xf32>, !moe.plan<token_major, 6, 2>
+      : (tensor<?x6xf32>, tensor<6x6xf32>) -> (!moe.plan<6, 2>, tensor<?x2xf32>)
+    %rows = moe.dispatch %n, %plan : tensor<?x6xf32>, !moe.plan<6, 2>
     %out = moe.experts %rows, %plan params(%gate_up, %down)
-        : (tensor<?x6xf32>, !moe.plan<token_major, 6, 2>, tensor<6x6x6xf32>, tensor<6x6x3xf32>) -> tensor<?x6xf32> {
+        : (tensor<?x6xf32>, !moe.plan<6, 2>, tensor<6x6x6xf32>, tensor<6x6x3xf32>) -> tensor<?x6xf32> {
     ^bb0(%t: tensor<?x6xf32>, %a: tensor<6x6xf32>, %b: tensor<6x3xf32>):
       %0 = nn.linear %t, %a : tensor<?x6xf32>, tensor<6x6xf32>
       %1 = nn.glu silu %0 : tensor<?x6xf32>
       %2 = nn.linear %1, %b : tensor<?x3xf32>, tensor<6x3xf32>
       moe.yield %2 : tensor<?x6xf32>
     }
-    %m = moe.combine %out, %plan, %w : tensor<?x6xf32>, !moe.plan<token_major, 6, 2>, tensor<?x2xf32>
+    %m = moe.combine %out, %plan, %w : tensor<?x6xf32>, !moe.plan<6, 2>, tensor<?x2xf32>
     %s0 = nn.linear %n, %shared_gate_up : tensor<?x6xf32>, tensor<4x6xf32>
     %s1 = nn.glu silu %s0 : tensor<?x4xf32>
     %s2 = nn.linear %s1, %shared_down : tensor<?x2xf32>, tensor<6x2xf32>
     %f = arith.addf %m, %s2 : tensor<?x6xf32>
     %r = arith.addf %h, %f : tensor<?x6xf32>
-    %c = moe.counts %plan : !moe.plan<token_major, 6, 2>
+    %c = moe.counts %plan : !moe.plan<6, 2>
     nn.yield %r, %c : tensor<?x6xf32>, tensor<6xi32>
   }
   return %y, %counts : tensor<?x6xf32>, tensor<@Lx6xi32>

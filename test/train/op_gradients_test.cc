@@ -217,9 +217,9 @@ TEST(OpGradients, Experts) {
           "%w: tensor<4x2x3xf32>, %b: tensor<4x2xf32>, %s: tensor<4x2xf32>",
           "tensor<?x2xf32>",
           R"(%plan = moe.make_plan %i experts(4) : tensor<?x2xi32>
-  %rows = moe.dispatch %x, %plan : tensor<?x3xf32>, !moe.plan<token_major, 4, 2>
+  %rows = moe.dispatch %x, %plan : tensor<?x3xf32>, !moe.plan<4, 2>
   %out = moe.experts %rows, %plan params(%w, %b, %s)
-      : (tensor<?x3xf32>, !moe.plan<token_major, 4, 2>, tensor<4x2x3xf32>, tensor<4x2xf32>, tensor<4x2xf32>)
+      : (tensor<?x3xf32>, !moe.plan<4, 2>, tensor<4x2x3xf32>, tensor<4x2xf32>, tensor<4x2xf32>)
       -> tensor<?x2xf32> {
   ^bb0(%t: tensor<?x3xf32>, %we: tensor<2x3xf32>, %be: tensor<2xf32>, %se: tensor<2xf32>):
     %0 = nn.linear %t, %we bias(%be : tensor<2xf32>) : tensor<?x3xf32>, tensor<2x3xf32>
@@ -228,7 +228,7 @@ TEST(OpGradients, Experts) {
     %3 = arith.mulf %1, %2 : tensor<?x2xf32>
     moe.yield %3 : tensor<?x2xf32>
   }
-  %y = moe.combine %out, %plan, %wt : tensor<?x2xf32>, !moe.plan<token_major, 4, 2>, tensor<?x2xf32>)",
+  %y = moe.combine %out, %plan, %wt : tensor<?x2xf32>, !moe.plan<4, 2>, tensor<?x2xf32>)",
           {"0", "2", "3", "4", "5"}, [](GradientCheck& c) {
             return std::vector<Datum<double>>{
                 c.Floats({4, 3}), I<double>({4, 2}, {1, 0, 4, 1, 1, 3, 4, 4}),
@@ -240,7 +240,7 @@ TEST(OpGradients, Experts) {
           "tensor<?x2xf32>",
           R"(%plan = moe.make_plan %i experts(4) : tensor<?x2xi32>
   %y = moe.grouped_matmul gather %x, %plan, %w
-    : tensor<?x3xf32>, !moe.plan<token_major, 4, 2>, tensor<4x2x3xf32>)",
+    : tensor<?x3xf32>, !moe.plan<4, 2>, tensor<4x2x3xf32>)",
           {"0", "2"}, [](GradientCheck& c) {
             return std::vector<Datum<double>>{
                 c.Floats({3, 3}), I<double>({3, 2}, {1, 0, 4, 1, 3, 1}),

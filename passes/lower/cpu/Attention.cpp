@@ -217,9 +217,13 @@ class Attention {
 public:
   Attention(EntryContext &c, nn::AttendOp op) : c(c), e(c.e), op(op) {
     auto q = tensorOf(op.getQ()), k = tensorOf(op.getK());
-    sizes = {q.getDimSize(1),         k.getDimSize(1),
-             k.getDimSize(2),         lastDim(op.getOut()),
-             int64_t(op.getWindow()), float(op.getScale().convertToDouble())};
+    sizes = {q.getDimSize(1),
+             k.getDimSize(1),
+             k.getDimSize(2),
+             lastDim(op.getOut()),
+             int64_t(op.getWindow()),
+             float(op.getScale().convertToDouble()),
+             op.getTiled()};
     if (op.getCache()) {
       width = op.getCache().getType().getWidth();
       record = op.getCache().getType().getElementType();
@@ -250,7 +254,9 @@ private:
   /// |count| tokens from |first|, at most 16, by one head.
   void runItem(Value first, Value count, Value head) {
     const Buffer &q = c.buffer(op.getQ()), &out = c.result(op);
-    Value keyHead = e.udiv(head, e.i64(sizes.heads / sizes.keyHeads));
+    Value keyHead = sizes.tiled
+                        ? e.urem(head, e.i64(sizes.keyHeads))
+                        : e.udiv(head, e.i64(sizes.heads / sizes.keyHeads));
     PackSource pack(e.i64(0));
     PageSource pages(e, c.pageLength);
     KeySource &source = cache ? static_cast<KeySource &>(pages) : pack;
@@ -263,7 +269,13 @@ private:
     };
     Value start = find(first);
     QueryBlock block(e, sizes, source);
-    block.start(count);
+    Value sink;
+    if (op.getSinks()) {
+      const Buffer &sinks = c.buffer(op.getSinks());
+      sink = e.loadScalar(e.offset(sinks.base, head, sinks.element),
+                          sinks.element);
+    }
+    block.start(count, sink);
     // Whole chunks that all see: of 16 tokens on consecutive positions.
     Value last = e.add(first, e.sub(count, e.i64(1)));
     auto alike = [&](Value a, Value b) {

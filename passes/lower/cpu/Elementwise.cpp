@@ -126,10 +126,20 @@ LogicalResult emitGlu(EntryContext &c, Operation *op) {
   Emitter &e = c.e;
   int64_t width = lastDim(glu.getY());
   Buffer x = asRows(c, glu.getX(), 2 * width), y = asRows(c, glu.getY(), width);
+  float limit = glu.getLimit().convertToDouble(),
+        shift = glu.getShift().convertToDouble();
   e.parallel(y.rows, Emitter::grainFor(2 * width), [&](Value row) {
     e.lanes(width, [&](Value column, Value mask) {
-      Value gate = e.activation(glu.getAct(), e.load(x, row, column, mask));
+      Value gate = e.load(x, row, column, mask);
       Value up = e.load(x, row, e.add(column, e.i64(width)), mask);
+      if (limit > 0) {
+        Value most = e.splatF32(limit);
+        gate = e.minF(gate, most);
+        up = e.maxF(e.minF(up, most), e.splatF32(-limit));
+      }
+      if (shift != 0)
+        up = e.addF(up, e.splatF32(shift));
+      gate = e.activation(glu.getAct(), gate);
       e.store(y, row, column, e.mulF(e.roundTo(gate, x.element), up), mask);
     });
   });

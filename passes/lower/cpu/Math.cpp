@@ -193,6 +193,8 @@ Value Emitter::activation(nn::Activation kind, Value x) {
     return tanh(x);
   case nn::Activation::Identity:
     return x;
+  case nn::Activation::QuickGelu:
+    return mulF(x, sigmoid(mulF(t.f(1.702f), x)));
   }
   llvm_unreachable("an activation");
 }

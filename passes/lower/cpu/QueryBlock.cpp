@@ -35,9 +35,9 @@ Value QueryBlock::sums(Value query) {
   return cell(allSums, e.mul(query, e.i64(row)));
 }
 
-void QueryBlock::start(Value queries) {
-  e.storeLanes(largests, f32(), e.splatF32(-kInf));
-  e.storeLanes(totals, f32(), e.splatF32(0));
+void QueryBlock::start(Value queries, Value sink) {
+  e.storeLanes(largests, f32(), sink ? e.splat(sink) : e.splatF32(-kInf));
+  e.storeLanes(totals, f32(), e.splatF32(sink ? 1 : 0));
   int64_t row = AttentionSizes::padded(sizes.valueDims);
   e.loop(e.i64(0), e.mul(queries, e.i64(row)), kLanes, [&](Value at) {
     e.storeLanes(cell(allSums, at), f32(), e.splatF32(0));

@@ -20,6 +20,7 @@ constexpr int64_t kChunk = 64;
 struct AttentionSizes {
   int64_t heads, keyHeads, keyDims, valueDims, window;
   float scale;
+  bool tiled; // query head h reads key head h mod keyHeads
   static int64_t padded(int64_t n) {
     return (n + kLanes - 1) / kLanes * kLanes;
   }
@@ -29,8 +30,9 @@ class QueryBlock {
 public:
   QueryBlock(Emitter &e, const AttentionSizes &sizes, KeySource &source);
 
-  /// No key taken in, for the first |queries|.
-  void start(Value queries);
+  /// No key taken in, for the first |queries|; |sink|, which may be null, is a
+  /// score without a value.
+  void start(Value queries, Value sink);
   /// Takes in the keys [0, end), whole chunks, for 16 queries whose rows of
   /// |element| lie |stride| elements apart.
   void run(Value q, int64_t stride, Type element, Value end);

@@ -15,14 +15,14 @@ nn.param @gate_up : tensor<4x24x16xbf16> from [#nn.source<"{e}.gate_up", [24, 16
 nn.param @expert_down : tensor<4x16x12xbf16> from [#nn.source<"{e}.down", [16, 12]>]
 nn.param @lm_head : tensor<32x16xbf16> from [#nn.source<"lm_head", [32, 16]>]
 
-moe.router @grouped(%x: tensor<?x16xf32>, %w: tensor<4x16xbf16>) -> (!moe.plan<token_major, 4, 1>, tensor<?x1xf32>) {
+moe.router @grouped(%x: tensor<?x16xf32>, %w: tensor<4x16xbf16>) -> (!moe.plan<4, 1>, tensor<?x1xf32>) {
   %z = nn.linear %x, %w : tensor<?x16xf32>, tensor<4x16xbf16>
   %p = nn.softmax %z axis(1) : tensor<?x4xf32>
   %m = moe.group_mask %p groups(2) keep(1) score(max) fill(0.0) : tensor<?x4xf32>
   %idx = moe.select %m top_k(1) : tensor<?x4xf32>
   %s = moe.pick %p, %idx : tensor<?x4xf32>, tensor<?x1xi32>
   %plan = moe.make_plan %idx experts(4) : tensor<?x1xi32>
-  moe.return %plan, %s : !moe.plan<token_major, 4, 1>, tensor<?x1xf32>
+  moe.return %plan, %s : !moe.plan<4, 1>, tensor<?x1xf32>
 }
 
 nn.model @model(%ids: tensor<?xi32>, %positions: tensor<?xi32>, %seqs: tensor<?xi32>) -> tensor<?x32xf32> {

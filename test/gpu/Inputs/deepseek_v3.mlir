@@ -1,5 +1,5 @@
 // DeepSeek-V3's router: sigmoid scores, a bias for choosing alone, 8 groups scored by their best 2, weights scaled to sum 2.5.
-func.func @route(%x: tensor<?x96xf32>, %g: tensor<64x96xf32>, %b: tensor<64xf32>) -> (!moe.plan<token_major, 64, 4>, tensor<?x4xf32>) {
+func.func @route(%x: tensor<?x96xf32>, %g: tensor<64x96xf32>, %b: tensor<64xf32>) -> (!moe.plan<64, 4>, tensor<?x4xf32>) {
   %scale = arith.constant dense<2.5> : tensor<4xf32>
   %z = nn.linear %x, %g : tensor<?x96xf32>, tensor<64x96xf32>
   %p = nn.activate sigmoid %z : tensor<?x64xf32>
@@ -14,5 +14,5 @@ func.func @route(%x: tensor<?x96xf32>, %g: tensor<64x96xf32>, %b: tensor<64xf32>
   %all = nn.broadcast %scale like %n : tensor<?x4xf32> axis(0) : tensor<4xf32> -> tensor<?x4xf32>
   %w = arith.mulf %n, %all : tensor<?x4xf32>
   %plan = moe.make_plan %idx experts(64) : tensor<?x4xi32>
-  return %plan, %w : !moe.plan<token_major, 64, 4>, tensor<?x4xf32>
+  return %plan, %w : !moe.plan<64, 4>, tensor<?x4xf32>
 }

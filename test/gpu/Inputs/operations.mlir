@@ -1,5 +1,5 @@
 // No known router: every kind of operation once. 37 experts and rows of 165, so that each loop has a rest.
-func.func @route(%x: tensor<?x165xf32>, %g: tensor<37x165xbf16>, %h: tensor<37x165xf32>, %b: tensor<37xf32>, %c: tensor<37xbf16>) -> (!moe.plan<token_major, 37, 5>, tensor<?x5xf32>) {
+func.func @route(%x: tensor<?x165xf32>, %g: tensor<37x165xbf16>, %h: tensor<37x165xf32>, %b: tensor<37xf32>, %c: tensor<37xbf16>) -> (!moe.plan<37, 5>, tensor<?x5xf32>) {
   %half = arith.constant dense<0.5> : tensor<37xf32>
   %z = nn.linear %x, %g bias(%b : tensor<37xf32>) : tensor<?x165xf32>, tensor<37x165xbf16>
   %n = nn.linear %x, %h : tensor<?x165xf32>, tensor<37x165xf32>
@@ -37,5 +37,5 @@ func.func @route(%x: tensor<?x165xf32>, %g: tensor<37x165xbf16>, %h: tensor<37x1
   %again = arith.extf %short : tensor<?x5xbf16> to tensor<?x5xf32>
   %w = arith.addf %s, %again : tensor<?x5xf32>
   %plan = moe.make_plan %idx experts(37) : tensor<?x5xi32>
-  return %plan, %w : !moe.plan<token_major, 37, 5>, tensor<?x5xf32>
+  return %plan, %w : !moe.plan<37, 5>, tensor<?x5xf32>
 }

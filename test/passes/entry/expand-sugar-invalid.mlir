@@ -276,11 +276,11 @@ func.func @head_weight(%x: tensor<?x8xf32>, %t: tensor<?x4xf32>, %s: tensor<?xi3
 // -----
 
 nn.param @s : tensor<8x8xf32> from [#nn.source<"s", [8, 8]>]
-moe.router @r(%x: tensor<?x8xf32>) -> (!moe.plan<token_major, 8, 1>, tensor<?x1xf32>) {
+moe.router @r(%x: tensor<?x8xf32>) -> (!moe.plan<8, 1>, tensor<?x1xf32>) {
   %i = moe.select %x top_k(1) : tensor<?x8xf32>
   %w = moe.pick %x, %i : tensor<?x8xf32>, tensor<?x1xi32>
   %p = moe.make_plan %i experts(8) : tensor<?x1xi32>
-  moe.return %p, %w : !moe.plan<token_major, 8, 1>, tensor<?x1xf32>
+  moe.return %p, %w : !moe.plan<8, 1>, tensor<?x1xf32>
 }
 func.func @layer_shared(%x: tensor<?x8xf32>, %t: tensor<?x4xf32>, %s: tensor<?xi32>) -> tensor<?x8xf32> {
   // expected-error@+1 {{expects a shared body of one block that yields 'tensor<?x8xf32>'}}

@@ -10,12 +10,12 @@ module attributes {moe.name = "small"} {
   nn.param @gate : tensor<4x8xf32> layers [0, 2] from [#nn.source<"{i}.g", [4, 8]>]
   nn.param @up : tensor<4x12x8xf32> layers [0, 2] from [#nn.source<"{i}.{e}.u", [12, 8]>]
   nn.param @down : tensor<4x8x6xf32> layers [0, 2] from [#nn.source<"{i}.{e}.d", [8, 6]>]
-  moe.router @top2(%x: tensor<?x8xf32>, %w: tensor<4x8xf32>) -> (!moe.plan<token_major, 4, 2>, tensor<?x2xf32>) {
+  moe.router @top2(%x: tensor<?x8xf32>, %w: tensor<4x8xf32>) -> (!moe.plan<4, 2>, tensor<?x2xf32>) {
     %z = nn.linear %x, %w : tensor<?x8xf32>, tensor<4x8xf32>
     %i = moe.select %z top_k(2) : tensor<?x4xf32>
     %p = moe.pick %z, %i : tensor<?x4xf32>, tensor<?x2xi32>
     %plan = moe.make_plan %i experts(4) : tensor<?x2xi32>
-    moe.return %plan, %p : !moe.plan<token_major, 4, 2>, tensor<?x2xf32>
+    moe.return %plan, %p : !moe.plan<4, 2>, tensor<?x2xf32>
   }
   nn.model @small_model(%ids: tensor<?xi32>, %positions: tensor<?xi32>, %seqs: tensor<?xi32>) -> tensor<?x100xf32> {
     %e = nn.param_get @embed : tensor<100x8xf32>

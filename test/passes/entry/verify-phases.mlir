@@ -7,7 +7,7 @@
 // SUGAR: cannot stand at the step phase
 // NONE: expects one nn.model at the model phase
 // FUSED: 'moe.grouped_matmul' op cannot stand at the step phase
-func.func @fused(%x: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>, %w: tensor<4x5x4xf32>) {
-  %y = moe.grouped_matmul %x, %p, %w : tensor<?x4xf32>, !moe.plan<token_major, 4, 2>, tensor<4x5x4xf32>
+func.func @fused(%x: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<4x5x4xf32>) {
+  %y = moe.grouped_matmul %x, %p, %w : tensor<?x4xf32>, !moe.plan<4, 2>, tensor<4x5x4xf32>
   return
 }

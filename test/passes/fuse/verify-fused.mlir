@@ -2,8 +2,8 @@
 // RUN: moe-opt %s --moe-distribute-experts --verify-fused
 
 // CHECK: 'moe.experts' op cannot stand at the fused phase
-func.func @experts(%x: tensor<?x4xf32>, %p: !moe.plan<token_major, 4, 2>) -> tensor<?x4xf32> {
-  %y = moe.experts %x, %p params() : (tensor<?x4xf32>, !moe.plan<token_major, 4, 2>) -> tensor<?x4xf32> {
+func.func @experts(%x: tensor<?x4xf32>, %p: !moe.plan<4, 2>) -> tensor<?x4xf32> {
+  %y = moe.experts %x, %p params() : (tensor<?x4xf32>, !moe.plan<4, 2>) -> tensor<?x4xf32> {
   ^bb0(%t: tensor<?x4xf32>):
     moe.yield %t : tensor<?x4xf32>
   }

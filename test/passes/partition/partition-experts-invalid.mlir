@@ -6,9 +6,9 @@
 
 func.func @uneven(%rows: tensor<?x4xf32>, %idx: tensor<?x2xi32>, %w: tensor<8x4x4xf32>) -> tensor<?x4xf32> {
   %plan = moe.make_plan %idx experts(8) : tensor<?x2xi32>
-  %x = moe.dispatch %rows, %plan : tensor<?x4xf32>, !moe.plan<token_major, 8, 2>
+  %x = moe.dispatch %rows, %plan : tensor<?x4xf32>, !moe.plan<8, 2>
   // expected-error@+1 {{has 8 experts, which 3 ranks cannot share evenly}}
-  %y = moe.experts %x, %plan params(%w) : (tensor<?x4xf32>, !moe.plan<token_major, 8, 2>, tensor<8x4x4xf32>) -> tensor<?x4xf32> {
+  %y = moe.experts %x, %plan params(%w) : (tensor<?x4xf32>, !moe.plan<8, 2>, tensor<8x4x4xf32>) -> tensor<?x4xf32> {
   ^bb0(%r: tensor<?x4xf32>, %u: tensor<4x4xf32>):
     %h = nn.linear %r, %u : tensor<?x4xf32>, tensor<4x4xf32>
     moe.yield %h : tensor<?x4xf32>
@@ -21,7 +21,7 @@ func.func @uneven(%rows: tensor<?x4xf32>, %idx: tensor<?x2xi32>, %w: tensor<8x4x
 func.func @foreign_rows(%rows: tensor<?x4xf32>, %idx: tensor<?x2xi32>, %w: tensor<9x4x4xf32>) -> tensor<?x4xf32> {
   %plan = moe.make_plan %idx experts(9) : tensor<?x2xi32>
   // expected-error@+1 {{expects rows dispatched by its own plan}}
-  %y = moe.experts %rows, %plan params(%w) : (tensor<?x4xf32>, !moe.plan<token_major, 9, 2>, tensor<9x4x4xf32>) -> tensor<?x4xf32> {
+  %y = moe.experts %rows, %plan params(%w) : (tensor<?x4xf32>, !moe.plan<9, 2>, tensor<9x4x4xf32>) -> tensor<?x4xf32> {
   ^bb0(%r: tensor<?x4xf32>, %u: tensor<4x4xf32>):
     %h = nn.linear %r, %u : tensor<?x4xf32>, tensor<4x4xf32>
     moe.yield %h : tensor<?x4xf32>
@@ -33,8 +33,8 @@ func.func @foreign_rows(%rows: tensor<?x4xf32>, %idx: tensor<?x2xi32>, %w: tenso
 
 func.func @read_elsewhere(%rows: tensor<?x4xf32>, %idx: tensor<?x2xi32>, %w: tensor<9x4x4xf32>) -> (tensor<?x4xf32>, tensor<9x4x4xf32>) {
   %plan = moe.make_plan %idx experts(9) : tensor<?x2xi32>
-  %x = moe.dispatch %rows, %plan : tensor<?x4xf32>, !moe.plan<token_major, 9, 2>
-  %y = moe.experts %x, %plan params(%w) : (tensor<?x4xf32>, !moe.plan<token_major, 9, 2>, tensor<9x4x4xf32>) -> tensor<?x4xf32> {
+  %x = moe.dispatch %rows, %plan : tensor<?x4xf32>, !moe.plan<9, 2>
+  %y = moe.experts %x, %plan params(%w) : (tensor<?x4xf32>, !moe.plan<9, 2>, tensor<9x4x4xf32>) -> tensor<?x4xf32> {
   ^bb0(%r: tensor<?x4xf32>, %u: tensor<4x4xf32>):
     %h = nn.linear %r, %u : tensor<?x4xf32>, tensor<4x4xf32>
     moe.yield %h : tensor<?x4xf32>
@@ -49,9 +49,9 @@ func.func @read_elsewhere(%rows: tensor<?x4xf32>, %idx: tensor<?x2xi32>, %w: ten
 func.func @computed(%rows: tensor<?x4xf32>, %idx: tensor<?x2xi32>, %v: tensor<9x4x4xf32>) -> tensor<?x4xf32> {
   %w = arith.negf %v : tensor<9x4x4xf32>
   %plan = moe.make_plan %idx experts(9) : tensor<?x2xi32>
-  %x = moe.dispatch %rows, %plan : tensor<?x4xf32>, !moe.plan<token_major, 9, 2>
+  %x = moe.dispatch %rows, %plan : tensor<?x4xf32>, !moe.plan<9, 2>
   // expected-error@+1 {{expects parameters read by nn.param_get or given to the function}}
-  %y = moe.experts %x, %plan params(%w) : (tensor<?x4xf32>, !moe.plan<token_major, 9, 2>, tensor<9x4x4xf32>) -> tensor<?x4xf32> {
+  %y = moe.experts %x, %plan params(%w) : (tensor<?x4xf32>, !moe.plan<9, 2>, tensor<9x4x4xf32>) -> tensor<?x4xf32> {
   ^bb0(%r: tensor<?x4xf32>, %u: tensor<4x4xf32>):
     %h = nn.linear %r, %u : tensor<?x4xf32>, tensor<4x4xf32>
     moe.yield %h : tensor<?x4xf32>

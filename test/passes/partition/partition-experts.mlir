@@ -19,23 +19,23 @@ nn.param @up : tensor<8x24x16xf32> layers [0, 2]
 // CHECK: %[[ROWS:.*]] = moe.dispatch %[[X]], %[[PLAN]]
 // CHECK: %[[UP:.*]] = nn.param_get @up[%{{.*}}] : tensor<4x24x16xf32>
 // CHECK: %[[IN:.*]], %[[LOCAL:.*]], %[[FROM:.*]] = moe.all_to_all_v %[[ROWS]], %[[PLAN]] ranks(2) axis("ep")
-// CHECK: %[[OWN:.*]] = moe.dispatch %[[IN]], %[[LOCAL]] : tensor<?x16xf32>, <token_major, 4, 1>
+// CHECK: %[[OWN:.*]] = moe.dispatch %[[IN]], %[[LOCAL]] : tensor<?x16xf32>, <4, 1>
 // CHECK: %[[Y:.*]] = moe.experts %[[OWN]], %[[LOCAL]] params(%[[UP]], %[[DOWN]])
 // CHECK: %[[BACK:.*]] = moe.all_to_all_v_back %[[Y]], %[[LOCAL]], %[[FROM]], %[[PLAN]] axis("ep")
 // CHECK: moe.combine %[[BACK]], %[[PLAN]], %[[W]]
 func.func @layer(%x: tensor<?x16xf32>, %idx: tensor<?x3xi32>, %w: tensor<?x3xf32>, %down: tensor<8x16x12xf32>) -> tensor<?x16xf32> {
   %plan = moe.make_plan %idx experts(8) : tensor<?x3xi32>
-  %rows = moe.dispatch %x, %plan : tensor<?x16xf32>, !moe.plan<token_major, 8, 3>
+  %rows = moe.dispatch %x, %plan : tensor<?x16xf32>, !moe.plan<8, 3>
   %one = arith.constant 1 : index
   %up = nn.param_get @up[%one] : tensor<8x24x16xf32>
-  %out = moe.experts %rows, %plan params(%up, %down) : (tensor<?x16xf32>, !moe.plan<token_major, 8, 3>, tensor<8x24x16xf32>, tensor<8x16x12xf32>) -> tensor<?x16xf32> {
+  %out = moe.experts %rows, %plan params(%up, %down) : (tensor<?x16xf32>, !moe.plan<8, 3>, tensor<8x24x16xf32>, tensor<8x16x12xf32>) -> tensor<?x16xf32> {
   ^bb0(%r: tensor<?x16xf32>, %u: tensor<24x16xf32>, %d: tensor<16x12xf32>):
     %h = nn.linear %r, %u : tensor<?x16xf32>, tensor<24x16xf32>
     %a = nn.glu silu %h : tensor<?x24xf32>
     %o = nn.linear %a, %d : tensor<?x12xf32>, tensor<16x12xf32>
     moe.yield %o : tensor<?x16xf32>
   }
-  %y = moe.combine %out, %plan, %w : tensor<?x16xf32>, !moe.plan<token_major, 8, 3>, tensor<?x3xf32>
+  %y = moe.combine %out, %plan, %w : tensor<?x16xf32>, !moe.plan<8, 3>, tensor<?x3xf32>
   return %y : tensor<?x16xf32>
 }
 

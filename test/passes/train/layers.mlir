@@ -13,7 +13,7 @@ nn.param @w : tensor<4x3x3xbf16> layers [1, 9] from [#nn.source<"{i}.{e}.w", [3,
 // CHECK: %[[Y:.*]]:[[N:[0-9]+]] = nn.layers 1 to 9(%[[X]])
 // CHECK: moe.make_plan
 // CHECK: nn.yield
-// CHECK: %[[B:.*]]:4 = nn.layers 1 to 9 reverse(%[[DY]]) slices({{.*}} : {{.*}}!nn.stack<8 x !moe.plan<token_major, 4, 2>>
+// CHECK: %[[B:.*]]:4 = nn.layers 1 to 9 reverse(%[[DY]]) slices({{.*}} : {{.*}}!nn.stack<8 x !moe.plan<4, 2>>
 // CHECK: ^bb0(%[[I:.*]]: index, %[[DN:[a-z0-9]+]]: tensor<?x3xf32>
 // CHECK-NOT: moe.make_plan
 // CHECK-DAG: nn.param_get @w[%[[I]]]
@@ -40,14 +40,14 @@ func.func @f(%x: tensor<?x3xf32>) -> tensor<?x3xf32> {
     %idx = moe.select %p top_k(2) : tensor<?x4xf32>
     %s = moe.pick %p, %idx : tensor<?x4xf32>, tensor<?x2xi32>
     %plan = moe.make_plan %idx experts(4) : tensor<?x2xi32>
-    %rows = moe.dispatch %n, %plan : tensor<?x3xf32>, !moe.plan<token_major, 4, 2>
+    %rows = moe.dispatch %n, %plan : tensor<?x3xf32>, !moe.plan<4, 2>
     %out = moe.experts %rows, %plan params(%w)
-        : (tensor<?x3xf32>, !moe.plan<token_major, 4, 2>, tensor<4x3x3xbf16>) -> tensor<?x3xf32> {
+        : (tensor<?x3xf32>, !moe.plan<4, 2>, tensor<4x3x3xbf16>) -> tensor<?x3xf32> {
     ^bb0(%t: tensor<?x3xf32>, %we: tensor<3x3xbf16>):
       %0 = nn.linear %t, %we : tensor<?x3xf32>, tensor<3x3xbf16>
       moe.yield %0 : tensor<?x3xf32>
     }
-    %m = moe.combine %out, %plan, %s : tensor<?x3xf32>, !moe.plan<token_major, 4, 2>, tensor<?x2xf32>
+    %m = moe.combine %out, %plan, %s : tensor<?x3xf32>, !moe.plan<4, 2>, tensor<?x2xf32>
     %r = arith.addf %h, %m : tensor<?x3xf32>
     nn.yield %r : tensor<?x3xf32>
   }

@@ -21,9 +21,9 @@ func.func @f(%x: tensor<?x3xf32>, %idx: tensor<?x2xi32>, %weights: tensor<?x2xf3
   %w = nn.param_get @w : tensor<4x3x3xbf16>
   %s = nn.param_get @s : tensor<4x3xbf16>
   %plan = moe.make_plan %idx experts(4) : tensor<?x2xi32>
-  %rows = moe.dispatch %x, %plan : tensor<?x3xf32>, !moe.plan<token_major, 4, 2>
+  %rows = moe.dispatch %x, %plan : tensor<?x3xf32>, !moe.plan<4, 2>
   %out = moe.experts %rows, %plan params(%w, %s)
-      : (tensor<?x3xf32>, !moe.plan<token_major, 4, 2>, tensor<4x3x3xbf16>, tensor<4x3xbf16>) -> tensor<?x3xf32> {
+      : (tensor<?x3xf32>, !moe.plan<4, 2>, tensor<4x3x3xbf16>, tensor<4x3xbf16>) -> tensor<?x3xf32> {
   ^bb0(%t: tensor<?x3xf32>, %we: tensor<3x3xbf16>, %se: tensor<3xbf16>):
     %0 = nn.broadcast %se like %t : tensor<?x3xf32> axis(0) : tensor<3xbf16> -> tensor<?x3xbf16>
     %1 = arith.extf %0 : tensor<?x3xbf16> to tensor<?x3xf32>
@@ -31,6 +31,6 @@ func.func @f(%x: tensor<?x3xf32>, %idx: tensor<?x2xi32>, %weights: tensor<?x2xf3
     %3 = nn.linear %2, %we : tensor<?x3xf32>, tensor<3x3xbf16>
     moe.yield %3 : tensor<?x3xf32>
   }
-  %y = moe.combine %out, %plan, %weights : tensor<?x3xf32>, !moe.plan<token_major, 4, 2>, tensor<?x2xf32>
+  %y = moe.combine %out, %plan, %weights : tensor<?x3xf32>, !moe.plan<4, 2>, tensor<?x2xf32>
   return %y : tensor<?x3xf32>
 }

@@ -26,7 +26,7 @@ MARKER = "\n// -----\n"
 TOKEN = re.compile(r"[%@#!^]?[\w.]+|->|[^\s\w]")
 VALUES = ["0", "-1", "1", "64", "4294967296", "9223372036854775807", "-9223372036854775808", "1.0e+40", "0x7FC00000", "nan",
           "true", "dense<0>", "tensor<?x?xf32>", "tensor<*xf32>", "tensor<0x0xf32>", "tensor<4xbf16>", "tensor<f64>", "index", "i1",
-          "none", "!moe.plan<token_major, 0, 0>", "!moe.plan<token_major, 9999999999, 3>", "[]", "[0, 2]", "[2, 0]", "{", "}",
+          "none", "!moe.plan<0, 0>", "!moe.plan<9999999999, 3>", "[]", "[0, 2]", "[2, 0]", "{", "}",
           "(", ")", "<", ">", '"', "@gate", "@nobody", "%x", "%0", "^bb0", "loc(unknown)", "affine_map<(d0) -> (d0)>", "unit"]
 
 

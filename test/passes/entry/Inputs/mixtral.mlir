@@ -14,7 +14,7 @@ nn.param @down : tensor<8x128x256xbf16> layers [0, 2] from [#nn.source<"model.la
 nn.param @norm : tensor<128xbf16> from [#nn.source<"model.norm.weight", [128]>]
 nn.param @lm_head : tensor<256x128xbf16> from [#nn.source<"lm_head.weight", [256, 128]>]
 
-moe.router @mixtral(%x: tensor<?x128xf32>, %w: tensor<8x128xbf16>) -> (!moe.plan<token_major, 8, 2>, tensor<?x2xf32>) {
+moe.router @mixtral(%x: tensor<?x128xf32>, %w: tensor<8x128xbf16>) -> (!moe.plan<8, 2>, tensor<?x2xf32>) {
   %z = nn.linear %x, %w : tensor<?x128xf32>, tensor<8x128xbf16>
   %p = nn.softmax %z axis(1) : tensor<?x8xf32>
   %idx = moe.select %p top_k(2) : tensor<?x8xf32>
@@ -23,7 +23,7 @@ moe.router @mixtral(%x: tensor<?x128xf32>, %w: tensor<8x128xbf16>) -> (!moe.plan
   %den = nn.broadcast %sum axis(1) : tensor<?xf32> -> tensor<?x2xf32>
   %wt = arith.divf %s, %den : tensor<?x2xf32>
   %plan = moe.make_plan %idx experts(8) : tensor<?x2xi32>
-  moe.return %plan, %wt : !moe.plan<token_major, 8, 2>, tensor<?x2xf32>
+  moe.return %plan, %wt : !moe.plan<8, 2>, tensor<?x2xf32>
 }
 
 nn.model @tiny(%ids: tensor<?xi32>, %positions: tensor<?xi32>, %seqs: tensor<?xi32>) -> tensor<?x256xf32> {

@@ -9,7 +9,7 @@
 // CHECK: moe.kernels = [@moe_kernels::@moe_route_0, @moe_kernels::@moe_plan_scan_e40, @moe_kernels::@moe_plan_place_e40_k2]
 // CHECK: moe.kernels = [@moe_kernels::@moe_route_1, @moe_kernels::@moe_plan_scan_e40, @moe_kernels::@moe_plan_place_e40_k2]
 func.func @two(%x: tensor<?x160xf32>, %g: tensor<40x160xf32>) -> (tensor<?x2xf32>, tensor<?x2xf32>, tensor<?x2xf32>) {
-  %p, %w = moe.route_permute %x params(%g) : (tensor<?x160xf32>, tensor<40x160xf32>) -> (!moe.plan<token_major, 40, 2>, tensor<?x2xf32>) {
+  %p, %w = moe.route_permute %x params(%g) : (tensor<?x160xf32>, tensor<40x160xf32>) -> (!moe.plan<40, 2>, tensor<?x2xf32>) {
   ^bb0(%t: tensor<?x160xf32>, %h: tensor<40x160xf32>):
     %z = nn.linear %t, %h : tensor<?x160xf32>, tensor<40x160xf32>
     %s = nn.softmax %z axis(1) : tensor<?x40xf32>
@@ -17,7 +17,7 @@ func.func @two(%x: tensor<?x160xf32>, %g: tensor<40x160xf32>) -> (tensor<?x2xf32
     %y = moe.pick %s, %i : tensor<?x40xf32>, tensor<?x2xi32>
     moe.yield %i, %y : tensor<?x2xi32>, tensor<?x2xf32>
   }
-  %q, %v = moe.route_permute %x params(%g) : (tensor<?x160xf32>, tensor<40x160xf32>) -> (!moe.plan<token_major, 40, 2>, tensor<?x2xf32>) {
+  %q, %v = moe.route_permute %x params(%g) : (tensor<?x160xf32>, tensor<40x160xf32>) -> (!moe.plan<40, 2>, tensor<?x2xf32>) {
   ^bb0(%t: tensor<?x160xf32>, %h: tensor<40x160xf32>):
     %z = nn.linear %t, %h : tensor<?x160xf32>, tensor<40x160xf32>
     %s = nn.softmax %z axis(1) : tensor<?x40xf32>
@@ -25,7 +25,7 @@ func.func @two(%x: tensor<?x160xf32>, %g: tensor<40x160xf32>) -> (tensor<?x2xf32
     %y = moe.pick %s, %i : tensor<?x40xf32>, tensor<?x2xi32>
     moe.yield %i, %y : tensor<?x2xi32>, tensor<?x2xf32>
   }
-  %r, %u = moe.route_permute %x params(%g) : (tensor<?x160xf32>, tensor<40x160xf32>) -> (!moe.plan<token_major, 40, 2>, tensor<?x2xf32>) {
+  %r, %u = moe.route_permute %x params(%g) : (tensor<?x160xf32>, tensor<40x160xf32>) -> (!moe.plan<40, 2>, tensor<?x2xf32>) {
   ^bb0(%t: tensor<?x160xf32>, %h: tensor<40x160xf32>):
     %z = nn.linear %t, %h : tensor<?x160xf32>, tensor<40x160xf32>
     %i = moe.select %z top_k(2) : tensor<?x40xf32>

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What nn.param and its sources mean in numbers.
+#ifndef MOE_DIALECT_NN_NNPARAMS_H
+#define MOE_DIALECT_NN_NNPARAMS_H
+
+#include "dialect/nn/NnDialect.h"
+
+#include <optional>
+#include <utility>
+
+namespace mlir::nn {
+
+/// A parameter as groups (experts, heads) of [n, k] or of vectors [n].
+struct ParamGroups {
+  int64_t groups = 1, n = 1, k = 1;
+  bool vectors = false;
+};
+/// A parameter of two dimensions holds a vector for each expert where a pattern
+/// has {e}, the last stride of a source is 0 or ranks hold parts of it;
+/// elsewhere it is a matrix.
+ParamGroups groupsOf(ParamOp param);
+
+/// Numbers of the tensor of |source|, two to a byte counted as two; nothing
+/// beyond 63 bits.
+std::optional<int64_t> numbersOf(SourceAttr source);
+/// Numbers in a row of the matrix that blocks of scales cut.
+int64_t scaledColumns(SourceAttr source);
+
+/// The least and the largest layer that |index| may name: the index of a layers
+/// loop, a constant, or sums and products of these. Nothing if it is another.
+std::optional<std::pair<int64_t, int64_t>> layersOf(Value index);
+
+} // namespace mlir::nn
+
+#endif
