@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "lib/interpreter/params.h"
 
+#include "dialect/nn/NnParams.h"
 #include "lib/core/dtype.h"
+#include "lib/core/tensor_pattern.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -41,23 +43,6 @@ FailureOr<Tensor<T>> TensorParams<T>::get(nn::ParamOp param,
   return value.converted(element);
 }
 
-/// |pattern| with the layer and the expert put in.
-static std::string nameOf(llvm::StringRef pattern, std::optional<int64_t> layer,
-                          int64_t group) {
-  std::string name;
-  while (!pattern.empty()) {
-    if (layer && pattern.consume_front("{i}"))
-      name += std::to_string(*layer);
-    else if (pattern.consume_front("{e}"))
-      name += std::to_string(group);
-    else {
-      name += pattern.front();
-      pattern = pattern.drop_front();
-    }
-  }
-  return name;
-}
-
 namespace {
 /// Where the rows of one source lie in its tensor.
 struct Layout {
@@ -72,12 +57,12 @@ struct Layout {
 
 static FailureOr<Layout> layoutOf(nn::ParamOp param, nn::SourceAttr source,
                                   int64_t groups, Operation *user) {
-  auto shape = param.getTensorType().getShape();
+  nn::ParamGroups whole = nn::groupsOf(param);
   bool perExpert = source.getPattern().getValue().contains("{e}");
   Layout layout;
   layout.at = source.getAt();
-  layout.rows = source.getRows() ? source.getRows() : param.getRows();
-  layout.k = shape.size() == 1 ? 1 : shape.back();
+  layout.rows = source.getRows() ? source.getRows() : whole.n;
+  layout.k = whole.k;
   layout.offset = source.getOffset();
   layout.strideG = perExpert ? 0 : layout.rows * layout.k;
   layout.strideN = layout.k;
@@ -115,7 +100,8 @@ FailureOr<Tensor<T>> CheckpointParams<T>::get(nn::ParamOp param,
     return failure();
   };
   auto type = param.getTensorType();
-  int64_t groups = param.getGroups(), rows = param.getRows(),
+  nn::ParamGroups whole = nn::groupsOf(param);
+  int64_t groups = whole.groups, rows = whole.n,
           first = firstOf(param, rank);
   std::vector<T> values(type.getNumElements());
   for (auto source : param.getSources().template getAsRange<nn::SourceAttr>()) {
@@ -125,7 +111,8 @@ FailureOr<Tensor<T>> CheckpointParams<T>::get(nn::ParamOp param,
     bool perExpert = source.getPattern().getValue().contains("{e}");
     for (int64_t g = 0; g < groups; ++g) {
       auto found =
-          checkpoint.Get(nameOf(source.getPattern(), layer, first + g));
+          checkpoint.Get(::moe::ExpandPattern(
+              std::string_view(source.getPattern().getValue()), layer, first + g));
       if (!found.ok()) {
         user->emitOpError("cannot read @")
             << param.getSymName() << ": "

@@ -130,12 +130,12 @@ Tensor<T> mlir::moe::concatenate(Check &c, llvm::ArrayRef<Tensor<T>> parts) {
     return std::move(y);
   };
   if (parts[0].isFloat())
-    return Tensor<T>::floats(parts[0].element(), shape,
-                             join(std::vector<T>(rows * width),
-                                  [](const Tensor<T> &x) { return x.values(); }));
-  std::vector<int32_t> y =
-      join(std::vector<int32_t>(rows * width),
-           [](const Tensor<T> &x) { return x.int32s(); });
+    return Tensor<T>::floats(
+        parts[0].element(), shape,
+        join(std::vector<T>(rows * width),
+             [](const Tensor<T> &x) { return x.values(); }));
+  std::vector<int32_t> y = join(std::vector<int32_t>(rows * width),
+                                [](const Tensor<T> &x) { return x.int32s(); });
   return Tensor<T>::ints(parts[0].element(), shape, {y.begin(), y.end()});
 }
 

@@ -4,6 +4,8 @@
 #include "dialect/moe/MoeDialect.h"
 #include "lib/interpreter/machine.h"
 
+#include "llvm/ADT/StringSwitch.h"
+
 using namespace mlir;
 using namespace mlir::moe;
 
@@ -114,12 +116,45 @@ template <typename T> static Tensor<T> head(Call<T> &c, nn::HeadOp op) {
   return params.project(n, op.getWeightAttr()).converted(c.resultElement());
 }
 
+/// What the router of |op| takes behind x: inputs of the model, and |params|
+/// for its other arguments.
+template <typename T>
+static void routerOperands(Call<T> &c, LayerOp op,
+                           llvm::ArrayRef<Tensor<T>> params,
+                           Results<T> &operands) {
+  auto router =
+      SymbolTable::lookupNearestSymbolFrom<RouterOp>(op, op.getRouterAttr());
+  auto model = op->template getParentOfType<nn::ModelOp>();
+  size_t next = 0;
+  for (unsigned i = 1; router && i < router.getNumArguments(); ++i) {
+    auto input = router.template getArgAttrOfType<StringAttr>(i, "moe.input");
+    if (!input) {
+      if (!c.expect(next < params.size(),
+                    "a parameter for each argument of the router"))
+        return;
+      operands.push_back(params[next++]);
+      continue;
+    }
+    int place = llvm::StringSwitch<int>(input.getValue())
+                    .Case("ids", 0)
+                    .Case("positions", 1)
+                    .Case("seqs", 2)
+                    .Default(-1);
+    if (!c.expect(model && place >= 0, "a model that gives the router its " +
+                                           llvm::Twine(input.getValue())))
+      return;
+    operands.push_back(c.scope[model.getBody().getArgument(place)]);
+  }
+  if (router)
+    c.same("router parameters", params.size(), next);
+}
+
 template <typename T> static Tensor<T> layer(Call<T> &c, LayerOp op) {
   Params<T> params(c, op.getLayer());
   const Tensor<T> &x = c[op.getX()];
   Results<T> routed{
       x.converted(x.element() == Element::BF16 ? Element::F32 : x.element())};
-  llvm::append_range(routed, params(op.getRouterParams()));
+  routerOperands<T>(c, op, params(op.getRouterParams()), routed);
   if (c.failed())
     return {};
   auto route = c.machine.call(op, op.getRouterAttr().getAttr(), routed);
@@ -127,6 +162,9 @@ template <typename T> static Tensor<T> layer(Call<T> &c, LayerOp op) {
     c.fail();
     return {};
   }
+  if (!c.expect(route->size() >= 2 && (*route)[0].isPlan(),
+                "a router that gives a plan"))
+    return {};
   const Plan &plan = (*route)[0].plan();
   if (!c.same("experts of the router", plan.experts, op.getExperts()))
     return {};
