@@ -15,23 +15,22 @@ constexpr int64_t kPinnedRounds = 100;
 // Prices stay finite.
 constexpr double kMostWorth = 1e300;
 
-// s transposed and less its least finite value, as [experts, tokens].
+// s transposed, as [experts, tokens], with finite values only.
 template <typename T>
 std::vector<double> Worths(const T* s, int64_t tokens, int64_t experts) {
   double least = 0;
   bool any = false;
   for (int64_t i = 0; i < tokens * experts; ++i)
     if (std::isfinite(s[i])) {
-      const double v = s[i];
-      least = any ? std::min(least, v) : v;
+      least = any ? std::min(least, double(s[i])) : double(s[i]);
       any = true;
     }
   std::vector<double> worths(tokens * experts);
   for (int64_t t = 0; t < tokens; ++t)
     for (int64_t e = 0; e < experts; ++e) {
       const T v = s[t * experts + e];
-      worths[e * tokens + t] =
-          std::isfinite(v) ? std::min(double(v) - least, kMostWorth) : 0.0;
+      worths[e * tokens + t] = std::clamp(std::isfinite(v) ? double(v) : least,
+                                          -kMostWorth, kMostWorth);
     }
   return worths;
 }
@@ -46,8 +45,11 @@ int64_t Assign(const T* s, int64_t tokens, int64_t experts, int32_t* idx) {
   }
   const int64_t share = tokens / experts;
   const std::vector<double> worth = Worths(s, tokens, experts);
-  const double most = *std::max_element(worth.begin(), worth.end());
-  const double eps = std::max(most / 50, 1e-4);
+  const auto [low, high] = std::minmax_element(worth.begin(), worth.end());
+  const double least = *low, most = *high;
+  const double eps =
+      std::max({(most - least) / 50, 1e-4,
+                std::max(std::fabs(least), std::fabs(most)) * 0x1p-40});
   std::vector<double> value = worth, price(tokens, 0.0);
   std::vector<int64_t> holder(tokens, -1);
   std::vector<int32_t> ranked(share + 1);

@@ -13,9 +13,10 @@ namespace moe::reference {
 // moe.assign: s[tokens, experts] -> idx[tokens]; every expert gets tokens /
 // experts of them. experts divides tokens. Gives the number of rounds.
 //
-// The auction of fairseq's balanced_assignment, in double whatever T: with
-// u = s - min, at most 1e300 (values that are not finite count as the min of the
-// others, 0 if there are none) and eps = max(max u / 50, 1e-4), in rounds r = 0, 1, …:
+// The auction of fairseq's balanced_assignment, in double whatever T. u = s
+// within +-1e300, values that are not finite being the least of the others (0 if
+// there are none); eps = max((max u - min u) / 50, 1e-4, max |u| 2^-40), the
+// last so that no step is lost in rounding. In rounds r = 0, 1, ...:
 //   1. Each expert ranks tokens by value (larger, then lower token; at first
 //      value = u). Its bids on its tokens / experts best are value - value of
 //      the best token left out + eps; on a token that it holds, eps instead,
