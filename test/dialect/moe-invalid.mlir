@@ -1,7 +1,12 @@
 // RUN: moe-opt %s --split-input-file --verify-diagnostics --allow-unregistered-dialect
 
-// expected-error@+1 {{expects 1 <= k <= experts, got k = 5 of 4}}
-func.func private @plan(!moe.plan<4, 5>)
+// expected-error@+1 {{expects experts >= 1 and k >= 1, got 4 and 0}}
+func.func private @plan(!moe.plan<4, 0>)
+
+// -----
+
+// expected-error@+1 {{expects experts >= 1 and k >= 1, got 0 and 2}}
+func.func private @plan(!moe.plan<0, 2>)
 
 // -----
 
@@ -17,6 +22,87 @@ moe.router @router_c1(%x: tensor<?xf32>) -> (!moe.plan<4, 2>, tensor<?x2xf32>) {
 moe.router @router_c2(%x: tensor<?x8xf32>) -> (!moe.plan<4, 2>, tensor<?x3xf32>) {
   %p, %w = "test.make"() : () -> (!moe.plan<4, 2>, tensor<?x3xf32>)
   moe.return %p, %w : !moe.plan<4, 2>, tensor<?x3xf32>
+}
+
+// -----
+
+// expected-error@+1 {{expects results of a plan and f32 weights [T, K]}}
+moe.router @router_c2(%x: tensor<?x8xf32>) -> (tensor<?x2xf32>, !moe.plan<4, 2>) {
+  %p, %w = "test.make"() : () -> (!moe.plan<4, 2>, tensor<?x2xf32>)
+  moe.return %w, %p : tensor<?x2xf32>, !moe.plan<4, 2>
+}
+
+// -----
+
+// expected-error@+1 {{expects results of a plan and f32 weights [T, K]}}
+moe.router @router_c2(%x: tensor<?x8xf32>) {
+  moe.return
+}
+
+// -----
+
+// expected-error@+1 {{expects moe.input to be ids, positions, seqs or key, got "logits" at argument 1}}
+moe.router @router_c3(%x: tensor<?x8xf32>, %i: tensor<?xi32> {moe.input = "logits"}) -> tensor<?x8xf32> {
+  moe.return %x : tensor<?x8xf32>
+}
+
+// -----
+
+// expected-error@+1 {{expects moe.input to be ids, positions, seqs or key, got "ids" at argument 0}}
+moe.router @router_c3(%x: tensor<?x8xf32> {moe.input = "ids"}) -> tensor<?x8xf32> {
+  moe.return %x : tensor<?x8xf32>
+}
+
+// -----
+
+// expected-error@+1 {{expects moe.input to be ids, positions, seqs or key, got unit at argument 1}}
+moe.router @router_c3(%x: tensor<?x8xf32>, %i: tensor<?xi32> {moe.input}) -> tensor<?x8xf32> {
+  moe.return %x : tensor<?x8xf32>
+}
+
+// -----
+
+// expected-error@+1 {{expects a scalar loss, got 'tensor<?x8xf32>'}}
+moe.router @router_c4(%x: tensor<?x8xf32>) -> (tensor<?x8xf32> {moe.loss = "z"}) {
+  moe.return %x : tensor<?x8xf32>
+}
+
+// -----
+
+// expected-error@+1 {{expects a state of the type of its argument, got 'tensor<?x8xf32>' for 1 : i64}}
+moe.router @router_c4(%x: tensor<?x8xf32>, %b: tensor<8xf32>) -> (tensor<?x8xf32> {moe.state = 1 : i64}) {
+  moe.return %x : tensor<?x8xf32>
+}
+
+// -----
+
+// expected-error@+1 {{expects a state of the type of its argument, got 'tensor<8xf32>' for 2 : i64}}
+moe.router @router_c4(%x: tensor<?x8xf32>, %b: tensor<8xf32>) -> (tensor<8xf32> {moe.state = 2 : i64}) {
+  moe.return %b : tensor<8xf32>
+}
+
+// -----
+
+moe.router @r(%x: tensor<?x8xf32>) -> (!moe.plan<4, 2>, tensor<?x2xf32>) {
+  %p, %w = "test.make"() : () -> (!moe.plan<4, 2>, tensor<?x2xf32>)
+  moe.return %p, %w : !moe.plan<4, 2>, tensor<?x2xf32>
+}
+func.func @route_c2(%x: tensor<?x8xf32>) {
+  // expected-error@+1 {{expects 2 results of @r, got 1}}
+  %p = moe.route @r(%x) : (tensor<?x8xf32>) -> !moe.plan<4, 2>
+  return
+}
+
+// -----
+
+moe.router @r(%x: tensor<?x8xf32>) -> (!moe.plan<4, 2>, tensor<?x2xf32>) {
+  %p, %w = "test.make"() : () -> (!moe.plan<4, 2>, tensor<?x2xf32>)
+  moe.return %p, %w : !moe.plan<4, 2>, tensor<?x2xf32>
+}
+func.func @route_c2(%x: tensor<?x8xf32>) {
+  // expected-error@+1 {{expects a result of type 'tensor<?x2xf32>' of @r, got 'tensor<?x3xf32>'}}
+  %p, %w = moe.route @r(%x) : (tensor<?x8xf32>) -> (!moe.plan<4, 2>, tensor<?x3xf32>)
+  return
 }
 
 // -----
@@ -99,8 +185,8 @@ func.func @make_plan_c1(%i: tensor<?xi32>) {
 // -----
 
 func.func @make_plan_c2(%i: tensor<?x3xi32>) {
-  // expected-error@+1 {{moe.make_plan expects experts >= K, got 2 < 3}}
-  %p = moe.make_plan %i experts(2) : tensor<?x3xi32>
+  // expected-error@+1 {{moe.make_plan expects experts >= 1, got 0}}
+  %p = moe.make_plan %i experts(0) : tensor<?x3xi32>
   return
 }
 
