@@ -11,22 +11,21 @@ LogicalResult FillOp::buildVjp(OpBuilder &, ValueRange, Gradients &) {
   return success();
 }
 
-/// dx[t] = dy[b], for means divided by the tokens of b.
+/// dx[t] = dy[b], for means divided by the tokens of b. Those are divided by
+/// before tokens get them, so that no 0/0 reaches a token of no sequence.
 LogicalResult SegmentReduceOp::buildVjp(OpBuilder &b, ValueRange dy,
                                         Gradients &dx) {
   if (getKind() != ReduceKind::Sum && getKind() != ReduceKind::Mean)
     return emitOpError("has no gradient for maxima and minima");
-  Value spread =
-      SegmentBroadcastOp::create(b, getLoc(), dy[0], getX(), getCuSeqlens());
+  Value gradient = dy[0];
   if (getKind() == ReduceKind::Mean) {
     Value ones = splat(b, getLoc(), getX().getType(), getX(), 1.0);
     Value tokens = SegmentReduceOp::create(b, getLoc(), ones, getCuSeqlens(),
                                            ReduceKind::Sum);
-    Value sizes =
-        SegmentBroadcastOp::create(b, getLoc(), tokens, getX(), getCuSeqlens());
-    spread = arith::DivFOp::create(b, getLoc(), spread, sizes);
+    gradient = arith::DivFOp::create(b, getLoc(), gradient, tokens);
   }
-  dx[0] = spread;
+  dx[0] =
+      SegmentBroadcastOp::create(b, getLoc(), gradient, getX(), getCuSeqlens());
   return success();
 }
 

@@ -22,6 +22,7 @@ GradientCheck::GradientCheck(const std::string& text,
   options.of.assign(of_.begin(), of_.end());
   PassManager passes(program_.module()->getContext());
   passes.addPass(entry::createInlineRouters());
+  passes.addPass(entry::createExpandLosses());
   passes.addPass(train::createDifferentiate(options));
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
