@@ -37,6 +37,7 @@ void moe::addToStep(OpPassManager &pm, const PipelineOptions &options) {
     derive.entries.push_back(name);
   pm.addPass(entry::createDeriveEntries(derive));
   pm.addPass(entry::createInlineRouters());
+  pm.addPass(entry::createExpandLosses());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(entry::createVerifyStep());
@@ -52,6 +53,7 @@ void moe::addToLocal(OpPassManager &pm, const PipelineOptions &options) {
 
 void moe::addToFused(OpPassManager &pm, const PipelineOptions &options) {
   addToLocal(pm, options);
+  pm.addPass(fuse::createInlineForward());
   pm.addPass(fuse::createDistributeExperts());
   pm.addPass(fuse::createGatherDispatch());
   pm.addPass(createCanonicalizerPass());

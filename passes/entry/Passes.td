@@ -35,6 +35,10 @@ def InlineRouters : Pass<"moe-inline-routers", "::mlir::ModuleOp"> {
   }];
 }
 
+def ExpandLosses : Pass<"moe-expand-losses", "::mlir::ModuleOp"> {
+  let summary = "writes losses of routers out as reductions";
+}
+
 def ReportParameters : Pass<"moe-report-parameters", "::mlir::ModuleOp"> {
   let summary = "prints how many parameters a model has, and uses for a token";
   let description = [{

@@ -24,7 +24,8 @@ static bool isInGradient(Operation *op) {
 }
 static bool isSugar(Operation *op) {
   return isa<nn::ModelOp, nn::AttentionOp, nn::LatentAttentionOp, nn::MlpOp,
-             nn::HeadOp, moe::LayerOp, RouteOp, RouterOp>(op);
+             nn::HeadOp, moe::LayerOp, RouteOp, RouterOp, BalanceLossOp,
+             ZLossOp, VariationLossOp>(op);
 }
 static bool isKnownDialect(Operation *op) {
   return isa_and_nonnull<nn::NnDialect, MoeDialect, arith::ArithDialect,

@@ -14,6 +14,10 @@ def DistributeExperts : Pass<"moe-distribute-experts", "::mlir::ModuleOp"> {
   }];
 }
 
+def InlineForward : Pass<"moe-inline-forward", "::mlir::ModuleOp"> {
+  let summary = "replaces operations with a gradient of their own by what they compute";
+}
+
 def GatherDispatch : Pass<"moe-gather-dispatch", "::mlir::ModuleOp"> {
   let summary = "reads token rows in the grouped product instead of copying them";
 }

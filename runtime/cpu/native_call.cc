@@ -12,6 +12,8 @@ namespace moe {
 namespace {
 
 constexpr int32_t kNoDevice = -1;
+// What generated code reports (passes/lower/cpu/Routing.h).
+constexpr int32_t kTooManyRows = 101, kUnevenTokens = 102;
 
 void ParallelFor(const moe_rt_v1* rt, moe_range_fn_v1 fn, void* closure,
                  int64_t n, int64_t grain) {
@@ -96,8 +98,18 @@ absl::Status NativeContext::Run(const moe_entry_v1& entry, void* arena,
   RETURN_IF_ERROR(channel_status_);
   if (!failed_)
     return Error(Code::R104, "entry '", entry.name, "' returned error ", code);
-  return Error(Code::R104, "entry '", entry.name, "' reported error ", code_,
-               " (", a_, ", ", b_, ")");
+  switch (code_) {
+    case kTooManyRows:
+      return Error(Code::R104, "entry '", entry.name, "': ", a_,
+                   " rows arrive where ", b_, " have room");
+    case kUnevenTokens:
+      return Error(Code::R104, "entry '", entry.name, "': ", a_,
+                   " tokens cannot be assigned to ", b_,
+                   " experts in equal parts");
+    default:
+      return Error(Code::R104, "entry '", entry.name, "' reported error ",
+                   code_, " (", a_, ", ", b_, ")");
+  }
 }
 
 absl::StatusOr<int64_t> WorkspaceBytes(const moe_entry_v1& entry,

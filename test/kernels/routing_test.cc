@@ -225,5 +225,82 @@ TEST(Routing, PlansDispatchAndCombine) {
   }
 }
 
+TEST(Routing, PlanUsedTwice) {
+  constexpr int64_t kExperts = 5, kK = 3;
+  const std::string plan = "!moe.plan<5, 3>";
+  const std::string i = Tensor({-1, kK}, DType::kI32);
+  std::string text;
+  for (DType dtype : kComputeTypes)
+    for (int64_t width : kWidths) {
+      const std::string x = Tensor({-1, width}, dtype);
+      const std::string y = Tensor({-1, kK, width}, dtype);
+      text += "func.func @f" + Name(dtype) + Str(width) + "(%x: " + x +
+              ", %i: " + i + ") -> (" + y + ", " + x +
+              ") attributes {nn.entry = \"f\"} {\n%p = moe.make_plan %i "
+              "experts(5) : " +
+              i + "\n%r = moe.dispatch %x, %p : " + x + ", " + plan +
+              "\n%y = moe.ungroup %r, %p : " + x + ", " + plan +
+              "\n%g = moe.group %y, %p : " + y + ", " + plan +
+              "\nreturn %y, %g : " + y + ", " + x + "\n}\n";
+    }
+  const Program program(text);
+  Random random(5);
+  for (DType dtype : kComputeTypes)
+    for (int64_t width : kWidths)
+      for (const std::string& kind : kKinds)
+        for (int64_t tokens : {0, 1, 50}) {
+          const auto idx = Choices(random, tokens, kExperts, kK, kind);
+          const Array x = RandomArray(random, dtype, tokens * width), in(idx);
+          Array y(dtype, tokens * kK * width), rows(dtype, y.size());
+          program.Run("f" + Name(dtype) + Str(width), {.tokens = tokens},
+                      {&x, &in}, {&y, &rows});
+          const auto plan =
+              reference::MakePlan(idx.data(), tokens, kExperts, kK);
+          std::vector<float> moved(plan.rows() * width), want(y.size());
+          reference::Dispatch(x.Floats().data(), plan, width, moved.data());
+          for (int64_t slot = 0; slot < tokens * kK; ++slot)
+            if (const int64_t row = plan.slot2row[slot]; row >= 0)
+              std::copy_n(moved.begin() + row * width, width,
+                          want.begin() + slot * width);
+          ExpectSame("ungroup" + kind, y, want);
+          ExpectSame("group" + kind, rows, moved);
+        }
+}
+
+// The tokens one expert took, as sequences of their own.
+TEST(Routing, RowsOfOneExpertAsSequences) {
+  const Program program(R"(
+    func.func @f(%i: tensor<?x1xi32>, %t: tensor<?xi32>, %c: tensor<?xi32> {nn.name = "cu_seqlens"})
+        -> (tensor<?xi32>, tensor<?xi32>) attributes {nn.entry = "f"} {
+      %p = moe.make_plan %i experts(1) : tensor<?x1xi32>
+      %r = moe.dispatch %t, %p : tensor<?xi32>, !moe.plan<1, 1>
+      %s = moe.plan_seqs %p seqs(%c) : !moe.plan<1, 1>, tensor<?xi32>
+      return %r, %s : tensor<?xi32>, tensor<?xi32>
+    })");
+  Random random(6);
+  for (int64_t tokens : {0, 1, 40})
+    for (int round = 0; round < 5; ++round) {
+      std::vector<int32_t> idx(tokens), positions(tokens);
+      for (int32_t& e : idx) e = static_cast<int32_t>(random.Int(0, 1));
+      for (int32_t& p : positions) p = static_cast<int32_t>(random.Int(0, 99));
+      const int32_t end = static_cast<int32_t>(tokens);
+      const std::vector<int32_t> cu = {0, end / 3, end / 3, end};
+      const Array i(idx), t(positions), c(cu);
+      Array rows(DType::kI32, tokens), seqs(DType::kI32, 4);
+      program.Run("f", {.tokens = tokens, .sequences = 3}, {&i, &t, &c},
+                  {&rows, &seqs});
+      std::vector<int32_t> taken, bounds = {0};
+      for (int64_t b = 0; b < 3; ++b) {
+        for (int64_t at = cu[b]; at < cu[b + 1]; ++at)
+          if (idx[at] == 0) taken.push_back(positions[at]);
+        bounds.push_back(static_cast<int32_t>(taken.size()));
+      }
+      std::vector<int32_t> got = rows.Ints();
+      got.resize(taken.size());
+      EXPECT_EQ(got, taken);
+      EXPECT_EQ(seqs.Ints(), bounds);
+    }
+}
+
 }  // namespace
 }  // namespace moe::kernels

@@ -312,7 +312,9 @@ private:
   Value positionOf(Value token) {
     return index(c.buffer(op.getPositions()), token);
   }
-  Value sequenceOf(Value token) { return index(c.sequenceOf, token); }
+  Value sequenceOf(Value token) {
+    return index(c.sequenceOf(op.getCuSeqlens()), token);
+  }
 
   /// Row of the block table of the sequence of |token|.
   Value tableRow(Value token) {

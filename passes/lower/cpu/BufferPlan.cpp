@@ -28,53 +28,8 @@ int64_t BufferPlan::width(Type type) {
 }
 
 static bool needsNoPlace(Operation &op) {
-  return isa<nn::ParamGetOp, arith::ConstantOp>(op);
-}
-
-/// Every rank may send a row for each choice of a token that can fall on the
-/// experts here.
-static RowsInfo arrivedRows(AllToAllVOp op) {
-  PlanType plan = op.getPlan().getType(), local = op.getLocal().getType();
-  int64_t choices = std::min(plan.getK(), local.getExperts());
-  return {RowsInfo::Arrived,
-          {0, 0, 0, int64_t(op.getRanks()) * choices},
-          op.getFrom()};
-}
-
-FailureOr<RowsInfo> BufferPlan::inferRows(Value result, Operation &op) {
-  auto type = cast<RankedTensorType>(result.getType());
-  if (!type.getRank() || !type.isDynamicDim(0))
-    return RowsInfo{
-        RowsInfo::Static, {0, 0, type.getRank() ? type.getDimSize(0) : 1}, {}};
-  if (isa<nn::LastRowsOp>(op))
-    return RowsInfo{RowsInfo::Sequences, {0, 1, 0}, {}};
-  auto planRows = [&](Value plan) {
-    int64_t k = cast<PlanType>(plan.getType()).getK();
-    return RowsInfo{RowsInfo::PlanRows, planTokens(plan).bound.times(k), plan};
-  };
-  if (auto exchange = dyn_cast<AllToAllVOp>(op))
-    return arrivedRows(exchange);
-  if (auto back = dyn_cast<AllToAllVBackOp>(op))
-    return planRows(back.getPlan());
-  if (auto dispatch = dyn_cast<DispatchOp>(op))
-    return planRows(dispatch.getPlan());
-  if (auto product = dyn_cast<GroupedMatmulOp>(op))
-    return planRows(product.getPlan());
-  if (auto broadcast = dyn_cast<GroupedBroadcastOp>(op))
-    return planRows(broadcast.getPlan());
-  if (auto indices = dyn_cast<PlanIndicesOp>(op))
-    return planTokens(indices.getPlan());
-  if (auto combine = dyn_cast<CombineOp>(op))
-    return rows(combine.getW());
-  if (auto broadcast = dyn_cast<nn::BroadcastOp>(op);
-      broadcast && broadcast.getLike())
-    return rows(broadcast.getLike());
-  for (Value operand : op.getOperands())
-    if (auto from = dyn_cast<RankedTensorType>(operand.getType());
-        from && from.getRank() && from.isDynamicDim(0) && rowsOf.count(operand))
-      return rows(operand);
-  return op.emitOpError("has a result whose number of rows is not known: ")
-         << type;
+  return isa<nn::ParamGetOp, arith::ConstantOp>(op) ||
+         (op.getNumResults() == 1 && op.getResult(0).getType().isIndex());
 }
 
 int BufferPlan::newStorage(Extent bytes, int64_t first) {
@@ -102,47 +57,36 @@ LogicalResult BufferPlan::number(Block &block) {
   return success();
 }
 
-/// Types do not tell tokens from sequences, but loops over one would read
-/// beyond the other.
-LogicalResult BufferPlan::checkRows(Operation &op) {
-  auto same = [&](ValueRange values) {
-    const RowsInfo *first = nullptr;
-    return llvm::all_of(values, [&](Value value) {
-      auto found = rowsOf.find(value);
-      auto type = dyn_cast_or_null<RankedTensorType>(value.getType());
-      if (!type || !type.getRank() || !type.isDynamicDim(0) ||
-          found == rowsOf.end() || found->second.kind == RowsInfo::Unknown)
-        return true;
-      if (!first)
-        first = &found->second;
-      return first->kind == found->second.kind &&
-             first->plan == found->second.plan;
-    });
-  };
-  auto boundaries = [&](Value seqs) {
-    auto arg = dyn_cast<BlockArgument>(seqs);
-    bool unnamed =
-        arg && arg.getOwner()->getParentOp() == entry &&
-        !entry.getArgAttrOfType<StringAttr>(arg.getArgNumber(), "nn.name");
-    return unnamed || rows(seqs).kind == RowsInfo::SequencesPlusOne;
-  };
-  bool good = true;
+const Storage *BufferPlan::sequenceOf(Value cuSeqlens) const {
+  auto it = sequenceStorage.find(cuSeqlens);
+  return it == sequenceStorage.end() ? nullptr : &storages[it->second];
+}
+
+/// Room for the sequence of each token that |op| asks for.
+void BufferPlan::placeSequences(Operation &op) {
+  Value seqs, tokens;
   if (auto attend = dyn_cast<nn::AttendOp>(op)) {
-    SmallVector<Value> tokens{attend.getQ(), attend.getK(),
-                              attend.getPositions()};
-    if (attend.getV())
-      tokens.push_back(attend.getV());
-    good = same(tokens) && boundaries(attend.getCuSeqlens());
-  } else if (auto last = dyn_cast<nn::LastRowsOp>(op)) {
-    good = boundaries(last.getCuSeqlens());
-  } else if (isa<nn::RopeOp, nn::ConcatOp, PickOp>(op) ||
-             OpTrait::hasElementwiseMappableTraits(&op)) {
-    good = same(op.getOperands());
+    seqs = attend.getCuSeqlens();
+    tokens = attend.getQ();
+  } else if (auto broadcast = dyn_cast<nn::SegmentBroadcastOp>(op)) {
+    seqs = broadcast.getCuSeqlens();
+    tokens = broadcast.getLike();
+  } else if (auto unmix = dyn_cast<UnmixOp>(op)) {
+    seqs = unmix.getCuSeqlens();
+    tokens = unmix.getA();
+  } else if (auto dot = dyn_cast<MixDotOp>(op)) {
+    seqs = dot.getCuSeqlens();
+    tokens = dot.getX();
   }
-  if (good)
-    return success();
-  return op.emitOpError("expects operands that count the same: tokens, "
-                        "sequences or rows of one plan");
+  if (!seqs)
+    return;
+  Operation *maker = seqs.getDefiningOp();
+  auto [it, added] = sequenceStorage.try_emplace(seqs, 0);
+  if (added)
+    it->second = newStorage({}, maker ? order[maker] : 0);
+  Storage &storage = storages[it->second];
+  storage.bytes = larger(storage.bytes, rows(tokens).bound.times(4));
+  storage.last = next;
 }
 
 LogicalResult BufferPlan::place(Operation &op) {
@@ -152,12 +96,15 @@ LogicalResult BufferPlan::place(Operation &op) {
     return success();
   if (failed(checkRows(op)))
     return failure();
+  placeSequences(op);
   for (Value result : op.getResults()) {
     if (auto plan = dyn_cast<PlanType>(result.getType())) {
       auto exchange = dyn_cast<AllToAllVOp>(op);
-      tokensOfPlan[result] = exchange
-                                 ? arrivedRows(exchange)
-                                 : RowsInfo{RowsInfo::Tokens, {1, 0, 0}, {}};
+      auto make = dyn_cast<MakePlanOp>(op);
+      tokensOfPlan[result] = exchange ? arrivedRows(exchange)
+                             : make ? rows(make.getIdx())
+                                    : RowsInfo{RowsInfo::Tokens, {1, 0, 0}, {}};
+      rowsOfPlan[result] = mostRows(result, make);
       Extent slots = planTokens(result).bound.times(4 * plan.getK());
       for (int part = 0; part < 3; ++part)
         bind(result, newStorage(slots, order[&op]), part);
@@ -344,12 +291,6 @@ LogicalResult BufferPlan::run() {
   }
   if (failed(number(body)))
     return failure();
-  bool attends = false;
-  entry.walk([&](nn::AttendOp) { attends = true; });
-  if (attends) {
-    sequenceStorage = newStorage({4, 0, 0}, 0);
-    storages[sequenceStorage].last = next;
-  }
   for (Operation &op : body)
     if (!op.hasTrait<OpTrait::IsTerminator>() && failed(place(op)))
       return failure();

@@ -56,8 +56,8 @@ public:
   }
   bool hasStorage(Value value) const { return ids.count({value, 0}); }
   const Storage *scratch(Operation *op) const;
-  const Storage &sequenceOf() const { return storages[sequenceStorage]; }
-  bool attends() const { return sequenceStorage >= 0; }
+  /// Where the sequence of each token stands by the boundaries |cuSeqlens|, or null where no operation asks for it.
+  const Storage *sequenceOf(Value cuSeqlens) const;
   /// Sizes in bytes of the arena slots, in order.
   ArrayRef<Extent> slots() const { return slotBytes; }
   /// The carried value is computed in the place of the loop state: no copy at the end of an iteration.
@@ -73,6 +73,9 @@ private:
   void bind(Value value, int storage, int part = 0) {
     ids[{value, part}] = storage;
   }
+  static RowsInfo arrivedRows(AllToAllVOp op);
+  Extent mostRows(Value plan, MakePlanOp make);
+  void placeSequences(Operation &op);
   void placeTensor(Value value, int64_t order);
   void extendToUses(Value value);
   void useOutputs();
@@ -83,12 +86,13 @@ private:
   DenseMap<Operation *, int64_t> order, endOrder; // endOrder: of loops
   int64_t next = 0;
   DenseMap<Value, RowsInfo> rowsOf, tokensOfPlan;
+  DenseMap<Value, Extent> rowsOfPlan; // at most
   std::vector<Storage> storages;
   DenseMap<std::pair<Value, int>, int> ids;
   DenseMap<Operation *, int> scratchIds;
   DenseSet<Value> inPlaceYields;
   SmallVector<Extent> slotBytes;
-  int sequenceStorage = -1;
+  DenseMap<Value, int> sequenceStorage; // by boundaries
 };
 
 } // namespace mlir::moe::cpu

@@ -381,6 +381,7 @@ const llvm::StringMap<KernelEntry> &moe::cpu::kernels() {
     addRopeKernels(map);
     addAttentionKernels(map);
     addRoutingKernels(map);
+    addSequenceKernels(map);
     addExchangeKernels(map);
     return map;
   }();

@@ -216,12 +216,14 @@ public:
   Value rt, arena, params;
   Value tokens, sequences, longest, pageLength, pagesPerSequence, pages,
       rankTokens; // i64
-  /// Sequence of each token, i32 [T]; made at the start of an entry that attends.
-  Buffer sequenceOf;
 
   /// Where the value of |tensor| lies; operands before their users.
   const Buffer &buffer(Value tensor) const;
   const PlanBuffers &plan(Value plan) const;
+  /// The sequence of each token by the boundaries |cuSeqlens|, i32 [T].
+  const Buffer &sequenceOf(Value cuSeqlens) const {
+    return sequenceOfToken.find(cuSeqlens)->second;
+  }
   /// Where the (single) result of |op| is to be written.
   const Buffer &result(Operation *op) const { return buffer(op->getResult(0)); }
   /// Memory that lives for this operation alone; asked for by scratchBytes.
@@ -232,7 +234,7 @@ public:
   Value layer(Value index) const;
   PackedWeight weight(Value tensor) const;
 
-  DenseMap<Value, Buffer> buffers;
+  DenseMap<Value, Buffer> buffers, sequenceOfToken;
   DenseMap<Value, PlanBuffers> plans;
   DenseMap<Operation *, Value> scratches;
   DenseMap<Value, Value> scalars; // caches and layer indices
@@ -263,7 +265,8 @@ void addRopeKernels(llvm::StringMap<KernelEntry> &);
 void addAttentionKernels(llvm::StringMap<KernelEntry> &);
 void addRoutingKernels(
     llvm::StringMap<KernelEntry>
-        &); // group_mask, select, pick, scatter_pick, make_plan, plan_indices, counts, combine
+        &); // of Routing.cpp, Plan.cpp, Choices.cpp, Assign.cpp, Random.cpp
+void addSequenceKernels(llvm::StringMap<KernelEntry> &);
 void addExchangeKernels(llvm::StringMap<KernelEntry> &);
 /// An elementwise operation of arith or math on tensors (Elementwise.cpp).
 LogicalResult emitElementwise(EntryContext &, Operation *);

@@ -13,10 +13,8 @@ using namespace mlir::moe::cpu;
 
 namespace {
 /// Of moe_rt_v1 and moe_collective_v1 (abi.h).
-constexpr int64_t kCollective = 32, kFail = 48;
+constexpr int64_t kCollective = 32;
 constexpr int64_t kCollectiveBytes = 56;
-/// What an entry notes when a peer announces more rows than there can be.
-constexpr int32_t kTooManyRows = 101;
 
 class Exchange {
 public:
@@ -68,14 +66,6 @@ public:
     LLVM::CallOp::create(b, e.loc, type, ValueRange{function, c.rt, args});
   }
 
-  void fail(Value a, Value d) {
-    Type ptr = e.ptrType(), i32 = b.getI32Type(), i64 = e.i64Type();
-    auto type = LLVM::LLVMFunctionType::get(i32, {ptr, i32, i64, i64});
-    Value function = e.loadPtr(e.offsetBytes(c.rt, e.i64(kFail)));
-    LLVM::CallOp::create(b, e.loc, type,
-                         ValueRange{function, c.rt, e.i32(kTooManyRows), a, d});
-  }
-
   EntryContext &c;
   Emitter &e;
   OpBuilder &b;
@@ -102,7 +92,7 @@ Value checkedTotal(Exchange &x, Value counts, int64_t experts, Value most) {
       e.loop(e.i64(0), e.i64(experts), 1, ValueRange{e.i64(0)}, step)[0];
   Value bad = e.cmp(arith::CmpIPredicate::sgt, total, most);
   e.ifThen(bad, [&] {
-    x.fail(total, most);
+    emitFail(x.c, kTooManyRows, total, most);
     e.loop(e.i64(0), e.i64(experts), 1,
            [&](Value at) { x.setInt32(counts, at, e.i32(0)); });
   });

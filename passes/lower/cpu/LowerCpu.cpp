@@ -52,8 +52,8 @@ public:
     loadDims(block->getArgument(3));
     bindArguments();
     bindSlots();
-    if (plan.attends())
-      findSequences();
+    for (Value arg : entry.getArguments())
+      findSequences(arg);
     if (failed(emitBlock(entry.getBody().front())))
       return failure();
     copyResults();
@@ -171,19 +171,22 @@ private:
             rows.bound, BufferPlan::width(type)};
   }
 
-  /// The sequence of each token, from cu_seqlens.
-  void findSequences() {
+  /// The sequence of each token by the boundaries |seqs|, where an operation
+  /// asks for it.
+  void findSequences(Value seqs) {
+    const Storage *storage = plan.sequenceOf(seqs);
+    if (!storage)
+      return;
     Type i32 = b.getI32Type();
-    Value seqs;
-    entry.walk([&](nn::AttendOp op) { seqs = op.getCuSeqlens(); });
     Buffer cu = c.buffer(seqs);
-    c.sequenceOf = {baseOf(plan.sequenceOf()), i32, c.tokens, {1, 0, 0}, 1};
+    Buffer sequenceOf{baseOf(*storage), i32, c.tokens, {1, 0, 0}, 1};
+    c.sequenceOfToken[seqs] = sequenceOf;
     e.loop(e.i64(0), c.sequences, 1, [&](Value sequence) {
       Value first = e.toI64(e.loadScalar(e.address(cu, sequence), i32));
       Value last =
           e.toI64(e.loadScalar(e.address(cu, e.add(sequence, e.i64(1))), i32));
       e.loop(first, last, 1, [&](Value token) {
-        e.storeScalar(e.address(c.sequenceOf, token), i32, e.toI32(sequence));
+        e.storeScalar(e.address(sequenceOf, token), i32, e.toI32(sequence));
       });
     });
   }
@@ -209,6 +212,13 @@ private:
       return bindParam(get);
     if (auto loop = dyn_cast<nn::LayersOp>(op))
       return emitLayers(loop);
+    if (isa<arith::AddIOp, arith::MulIOp>(op) &&
+        op.getResult(0).getType().isIndex()) {
+      Value a = c.layer(op.getOperand(0)), b = c.layer(op.getOperand(1));
+      c.scalars[op.getResult(0)] =
+          isa<arith::AddIOp>(op) ? e.add(a, b) : e.mul(a, b);
+      return success();
+    }
     for (Value result : op.getResults())
       bindResult(result);
     if (const Storage *scratch = plan.scratch(&op))
@@ -216,8 +226,13 @@ private:
     if (isa<nn::ReshapeOp>(op) && plan.hasStorage(op.getOperand(0)))
       return success();
     auto kernel = kernels().find(op.getName().getStringRef());
-    if (kernel != kernels().end())
-      return kernel->second.kernel(c, &op);
+    if (kernel != kernels().end()) {
+      if (failed(kernel->second.kernel(c, &op)))
+        return failure();
+      if (op.getNumResults())
+        findSequences(op.getResult(0));
+      return success();
+    }
     if (OpTrait::hasElementwiseMappableTraits(&op))
       return emitElementwise(c, &op);
     return op.emitOpError("has no code for CPUs");

@@ -4,6 +4,7 @@
 // rows run in register tiles over all of k, so that an output is one chain of
 // fused multiply-adds whatever the rows, threads or instruction set.
 #include "passes/lower/cpu/Pack.h"
+#include "passes/lower/cpu/Routing.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -337,6 +338,36 @@ LogicalResult emitGrouped(EntryContext &c, Operation *op) {
   return success();
 }
 
+LogicalResult emitSegmentLinear(EntryContext &c, Operation *op) {
+  auto linear = cast<nn::SegmentLinearOp>(op);
+  Emitter &e = c.e;
+  const Buffer &x = c.buffer(linear.getX()), &y = c.result(op),
+               &weights = c.buffer(linear.getW());
+  PackedWeight w = segmentWeight(c, op, linear.getX(), linear.getW());
+  eachSegment(c, linear.getCuSeqlens(), x.rows,
+              [&](Value sequence, Value first, Value last) {
+                Value at = e.mul(sequence, e.i64(w.n * w.k));
+                packGroups(e, w, e.offset(weights.base, at, weights.element),
+                           weights.element);
+                emitGroups(e, w,
+                           [&](Value, function_ref<void(const Product &)> run) {
+                             auto xRow = [&](Value row) {
+                               return e.address(x, e.add(first, row));
+                             };
+                             auto yRow = [&](Value row) {
+                               return e.address(y, e.add(first, row));
+                             };
+                             run({w, x.element, y.element, e.sub(last, first),
+                                  xRow, yRow, nullptr, Value()});
+                           });
+              });
+  return success();
+}
+
+Extent segmentPack(Operation *op, const Extent &) {
+  return segmentScratch(op->getOperand(0), op->getOperand(1));
+}
+
 /// The rows of products come first, their weights at |weight|.
 template <unsigned weight> Extent packOf(Operation *op, const Extent &) {
   return packScratch(op->getOperand(0), op->getOperand(weight));
@@ -346,5 +377,7 @@ template <unsigned weight> Extent packOf(Operation *op, const Extent &) {
 void moe::cpu::addMatmulKernels(llvm::StringMap<KernelEntry> &table) {
   table[nn::LinearOp::getOperationName()] = {emitLinear, packOf<1>};
   table[nn::HeadLinearOp::getOperationName()] = {emitHeadLinear, packOf<1>};
+  table[nn::SegmentLinearOp::getOperationName()] = {emitSegmentLinear,
+                                                    segmentPack};
   table[moe::GroupedMatmulOp::getOperationName()] = {emitGrouped, packOf<2>};
 }

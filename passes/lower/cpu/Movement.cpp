@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Operations that copy rows.
+#include "passes/lower/cpu/Routing.h"
 #include "passes/lower/cpu/Views.h"
 
 using namespace mlir;
@@ -26,8 +27,9 @@ Value loadIndex(Emitter &e, const Buffer &indices, Value at) {
 LogicalResult emitGather(EntryContext &c, Operation *op, Value from,
                          function_ref<Value(Value row)> source) {
   Emitter &e = c.e;
-  int64_t width = lastDim(op->getResult(0));
-  Buffer x = asRows(c, from, width), y = asRows(c, op->getResult(0), width);
+  Value to = op->getResult(0);
+  int64_t width = tensorOf(to).getRank() > 1 ? lastDim(to) : 1;
+  Buffer x = asRows(c, from, width), y = asRows(c, to, width);
   e.parallel(y.rows, Emitter::grainFor(width), [&](Value row) {
     copyRow(e, x, source(row), 0, y, row, 0, width);
   });
@@ -57,6 +59,55 @@ LogicalResult emitDispatch(EntryContext &c, Operation *op) {
   return emitGather(c, op, dispatch.getX(), [&](Value row) {
     return e.udiv(loadIndex(e, plan.row2slot, row), e.i64(plan.k));
   });
+}
+
+LogicalResult emitGroup(EntryContext &c, Operation *op) {
+  auto group = cast<GroupOp>(op);
+  const PlanBuffers &plan = c.plan(group.getPlan());
+  return emitGather(c, op, group.getY(), [&](Value row) {
+    return loadIndex(c.e, plan.row2slot, row);
+  });
+}
+
+LogicalResult emitUngroup(EntryContext &c, Operation *op) {
+  auto ungroup = cast<UngroupOp>(op);
+  Emitter &e = c.e;
+  const PlanBuffers &plan = c.plan(ungroup.getPlan());
+  int64_t width = lastDim(ungroup.getY());
+  Buffer rows = asRows(c, ungroup.getRows(), width),
+         y = asRows(c, ungroup.getY(), width);
+  e.parallel(y.rows, Emitter::grainFor(width), [&](Value slot) {
+    Value row = loadIndex(e, plan.slot2row, slot);
+    e.ifElse(
+        e.cmp(arith::CmpIPredicate::sge, row, e.i64(0)),
+        [&] {
+          copyRow(e, rows, row, 0, y, slot, 0, width);
+          return SmallVector<Value>();
+        },
+        [&] {
+          e.lanes(width, [&](Value column, Value mask) {
+            e.store(y, slot, column, e.splatF32(0), mask);
+          });
+          return SmallVector<Value>();
+        });
+  });
+  return success();
+}
+
+LogicalResult emitSegmentBroadcast(EntryContext &c, Operation *op) {
+  auto broadcast = cast<nn::SegmentBroadcastOp>(op);
+  const Buffer &sequenceOf = c.sequenceOf(broadcast.getCuSeqlens());
+  Value y = broadcast.getY();
+  // Whatever lies behind the tokens is one row.
+  int64_t width = 1;
+  for (int64_t size : tensorOf(y).getShape().drop_front())
+    width *= size;
+  Emitter &e = c.e;
+  Buffer from = asRows(c, broadcast.getX(), width), to = asRows(c, y, width);
+  e.parallel(to.rows, Emitter::grainFor(width), [&](Value token) {
+    copyRow(e, from, loadIndex(e, sequenceOf, token), 0, to, token, 0, width);
+  });
+  return success();
 }
 
 LogicalResult emitGroupedBroadcast(EntryContext &c, Operation *op) {
@@ -115,6 +166,10 @@ LogicalResult emitSplat(EntryContext &c, Operation *op, TypedAttr splat) {
   return success();
 }
 
+LogicalResult emitFill(EntryContext &c, Operation *op) {
+  return emitSplat(c, op, splatOf(op->getResult(0)));
+}
+
 LogicalResult emitBroadcast(EntryContext &c, Operation *op) {
   auto broadcast = cast<nn::BroadcastOp>(op);
   Emitter &e = c.e;
@@ -154,6 +209,10 @@ void moe::cpu::addMovementKernels(llvm::StringMap<KernelEntry> &table) {
   table[nn::SliceOp::getOperationName()] = {emitSlice};
   table[nn::ConcatOp::getOperationName()] = {emitConcat};
   table[nn::BroadcastOp::getOperationName()] = {emitBroadcast};
+  table[nn::FillOp::getOperationName()] = {emitFill};
+  table[nn::SegmentBroadcastOp::getOperationName()] = {emitSegmentBroadcast};
   table[DispatchOp::getOperationName()] = {emitDispatch};
+  table[GroupOp::getOperationName()] = {emitGroup};
+  table[UngroupOp::getOperationName()] = {emitUngroup};
   table[GroupedBroadcastOp::getOperationName()] = {emitGroupedBroadcast};
 }

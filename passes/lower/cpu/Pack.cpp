@@ -77,6 +77,13 @@ FailureOr<PackedWeight> moe::cpu::packedWeight(EntryContext &c, Operation *op,
   auto type = cast<RankedTensorType>(weight.getType());
   PackedWeight w = shapeOf(type, packedFormat(rows, type));
   w.base = c.scratch(op);
+  const Buffer &from = c.buffer(weight);
+  packGroups(e, w, from.base, from.element);
+  return w;
+}
+
+void moe::cpu::packGroups(Emitter &e, const PackedWeight &w, Value source,
+                          Type element) {
   if (w.n % kPanel || w.k % 32) {
     Value end = e.i64(bytesOf(w) / 64);
     e.parallel(end, 256, [&](Value line) {
@@ -84,13 +91,28 @@ FailureOr<PackedWeight> moe::cpu::packedWeight(EntryContext &c, Operation *op,
                    e.b.getF32Type(), e.splatF32(0));
     });
   }
-  const Buffer &from = c.buffer(weight);
   e.parallel(e.i64(w.groups * w.n), 16, [&](Value row) {
     Value group = e.udiv(row, e.i64(w.n)), n = e.urem(row, e.i64(w.n));
     Value base =
         e.offsetBytes(w.base, e.mul(group, e.i64(w.panels() * w.panelBytes())));
-    Value source = e.offset(from.base, e.mul(row, e.i64(w.k)), from.element);
-    packRow(e, {w.format, e.i64(w.k), base}, n, source, from.element, e.i64(1));
+    Value at = e.offset(source, e.mul(row, e.i64(w.k)), element);
+    packRow(e, {w.format, e.i64(w.k), base}, n, at, element, e.i64(1));
   });
+}
+
+static PackedWeight segmentShape(Value rows, Value weights) {
+  auto type = cast<RankedTensorType>(weights.getType());
+  return {Value(), packedFormat(rows, type), 1, type.getDimSize(1),
+          type.getDimSize(2)};
+}
+
+PackedWeight moe::cpu::segmentWeight(EntryContext &c, Operation *op, Value rows,
+                                     Value weights) {
+  PackedWeight w = segmentShape(rows, weights);
+  w.base = c.scratch(op);
   return w;
+}
+
+Extent moe::cpu::segmentScratch(Value rows, Value weights) {
+  return {0, 0, bytesOf(segmentShape(rows, weights))};
 }

@@ -28,6 +28,14 @@ StringRef packedFormat(Value rows, RankedTensorType weight);
 /// memory of |op|. A diagnostic where its shape is dynamic.
 FailureOr<PackedWeight> packedWeight(EntryContext &c, Operation *op, Value rows,
                                      Value weight);
+/// Packs the groups of |w| into its place, from [groups, N, K] of |element| at
+/// |source|.
+void packGroups(Emitter &e, const PackedWeight &w, Value source, Type element);
+/// A weight [N, K] of one sequence after another, packed into the scratch
+/// memory of |op| when it is its turn.
+PackedWeight segmentWeight(EntryContext &c, Operation *op, Value rows,
+                           Value weights);
+Extent segmentScratch(Value rows, Value weights);
 /// The scratch memory that packedWeight needs.
 Extent packScratch(Value rows, Value weight);
 

@@ -7,16 +7,6 @@ using namespace mlir;
 using namespace mlir::moe;
 using namespace mlir::moe::cpu;
 
-namespace {
-Value loadInt(Emitter &e, const Buffer &x, Value at) {
-  return e.loadScalar(e.offset(x.base, at, x.element), x.element);
-}
-void storeInt(Emitter &e, const Buffer &x, Value at, Value value) {
-  e.storeScalar(e.offset(x.base, at, x.element), x.element, value);
-}
-
-} // namespace
-
 /// Stable counting sort of the choices, in one thread. Cell e + 1 of the
 /// offsets counts expert e, then holds its next row, and so ends as its end.
 void moe::cpu::emitPlan(Emitter &e, const PlanBuffers &plan, const Buffer &idx,
@@ -86,6 +76,31 @@ LogicalResult emitCounts(EntryContext &c, Operation *op) {
     Value first = loadAt(e, plan.offsets, column, mask),
           last = loadAt(e, plan.offsets, e.add(column, e.i64(1)), mask);
     storeAt(e, y, column, e.sub(last, first), mask);
+  });
+  return success();
+}
+
+/// Rows of one expert keep the order of tokens: those in front of a sequence
+/// are the valid choices in front of it.
+LogicalResult emitPlanSeqs(EntryContext &c, Operation *op) {
+  auto seqs = cast<PlanSeqsOp>(op);
+  Emitter &e = c.e;
+  const PlanBuffers &plan = c.plan(seqs.getPlan());
+  const Buffer &cu = c.buffer(seqs.getCuSeqlens()), &y = c.result(op);
+  Value k = e.i64(plan.k);
+  storeInt(e, y, e.i64(0), e.i32(0));
+  e.loop(e.i64(0), c.sequences, 1, [&](Value sequence) {
+    Value next = e.add(sequence, e.i64(1));
+    Value rows = e.loop(
+        e.mul(e.toI64(loadInt(e, cu, sequence)), k),
+        e.mul(e.toI64(loadInt(e, cu, next)), k), 1,
+        ValueRange{loadInt(e, y, sequence)}, [&](Value slot, ValueRange rows) {
+          Value has = e.cmp(arith::CmpIPredicate::sge,
+                            loadInt(e, plan.slot2row, slot), e.i32(0));
+          return SmallVector<Value>{
+              e.select(has, e.add(rows[0], e.i32(1)), rows[0])};
+        })[0];
+    storeInt(e, y, next, rows);
   });
   return success();
 }
@@ -180,5 +195,6 @@ void moe::cpu::addPlanKernels(llvm::StringMap<KernelEntry> &table) {
   table[MakePlanOp::getOperationName()] = {emitMakePlan};
   table[PlanIndicesOp::getOperationName()] = {emitPlanIndices};
   table[CountsOp::getOperationName()] = {emitCounts};
+  table[PlanSeqsOp::getOperationName()] = {emitPlanSeqs};
   table[CombineOp::getOperationName()] = {emitCombine};
 }

@@ -3,31 +3,35 @@
 #include "passes/lower/cpu/Routing.h"
 #include "passes/lower/cpu/Views.h"
 
-#include <limits>
-
 using namespace mlir;
 using namespace mlir::moe;
 using namespace mlir::moe::cpu;
 
-namespace {
-/// Behind every key of a score: chosen already, or no score at all.
-constexpr int32_t kGone = std::numeric_limits<int32_t>::min();
-
-/// f32 lanes as keys: ascending with the value, NaN largest, zeros of both
-/// signs and denormals 0.
-Value keysOf(Emitter &e, Value scores, Value mask) {
+Value moe::cpu::keysOf(Emitter &e, Value scores, Value mask) {
   using P = arith::CmpIPredicate;
-  Value bits = arith::BitcastOp::create(e.b, e.loc, e.vecI32(), scores),
-        zero = e.splatI32(0);
-  Value size = arith::AndIOp::create(e.b, e.loc, bits, e.splatI32(0x7fffffff));
+  Type type = e.b.getI32Type();
+  if (isa<VectorType>(scores.getType()))
+    type = e.vecI32();
+  Value bits = arith::BitcastOp::create(e.b, e.loc, type, scores);
+  auto constant = [&](int32_t value) { return constantI(e, bits, value); };
+  Value zero = constant(0);
+  Value size = arith::AndIOp::create(e.b, e.loc, bits, constant(0x7fffffff));
   Value flushed =
-      e.select(e.cmp(P::slt, size, e.splatI32(0x00800000)), zero, size);
+      e.select(e.cmp(P::slt, size, constant(0x00800000)), zero, size);
   Value key =
       e.select(e.cmp(P::slt, bits, zero), e.sub(zero, flushed), flushed);
-  key = e.select(e.cmp(P::sgt, size, e.splatI32(0x7f800000)),
-                 e.splatI32(0x7fffffff), key);
-  return keep(e, mask, key, e.splatI32(kGone));
+  key = e.select(e.cmp(P::sgt, size, constant(0x7f800000)),
+                 constant(0x7fffffff), key);
+  return keep(e, mask, key, constant(kGone));
 }
+
+std::pair<Value, Value> moe::cpu::checkedExpert(Emitter &e, Value expert,
+                                                int64_t experts) {
+  Value valid = e.cmp(arith::CmpIPredicate::ult, expert, e.i32(experts));
+  return {valid, e.toI64(e.select(valid, expert, e.i32(0)))};
+}
+
+namespace {
 
 /// Indices 16·chunk … 16·chunk + 15.
 Value indicesOf(Emitter &e, int64_t chunk) {
@@ -45,6 +49,14 @@ Value bestOf(Emitter &e, ValueRange keys) {
   Value isBest =
       e.cmp(arith::CmpIPredicate::eq, best, e.splat(e.maxLanesI32(best)));
   return e.minLanesI32(e.select(isBest, at, e.splatI32(0x7fffffff)));
+}
+
+/// Lanes of the largest keys of all chunks.
+Value maxKeys(Emitter &e, ValueRange keys) {
+  Value best = keys[0];
+  for (Value chunk : keys.drop_front())
+    best = arith::MaxSIOp::create(e.b, e.loc, best, chunk);
+  return best;
 }
 
 SmallVector<Value> without(Emitter &e, ValueRange keys, Value index) {
@@ -83,9 +95,17 @@ LogicalResult emitSelect(EntryContext &c, Operation *op) {
           return bias ? e.addF(scores, loadVector(e, *bias, column, mask))
                       : scores;
         });
+    Value least;
+    if (auto above = select.getAbove())
+      least = keysOf(e, e.f32(above->convertToDouble()));
     e.loop(e.i64(0), e.i64(k), 1, keys, [&](Value choice, ValueRange left) {
-      Value best = bestOf(e, left);
-      e.storeScalar(e.address(idx, token, choice), idx.element, best);
+      Value best = bestOf(e, left), chosen = best;
+      if (least) {
+        Value enough = e.cmp(arith::CmpIPredicate::sgt,
+                             e.maxLanesI32(maxKeys(e, left)), least);
+        chosen = e.select(enough, best, e.i32(experts));
+      }
+      e.storeScalar(e.address(idx, token, choice), idx.element, chosen);
       return without(e, left, best);
     });
   });
@@ -148,12 +168,6 @@ LogicalResult emitGroupMask(EntryContext &c, Operation *op) {
   return success();
 }
 
-/// Whether |expert| (i32) is below |experts|, and the expert or 0.
-std::pair<Value, Value> checked(Emitter &e, Value expert, int64_t experts) {
-  Value valid = e.cmp(arith::CmpIPredicate::ult, expert, e.i32(experts));
-  return {valid, e.toI64(e.select(valid, expert, e.i32(0)))};
-}
-
 LogicalResult emitPick(EntryContext &c, Operation *op) {
   auto pick = cast<PickOp>(op);
   Emitter &e = c.e;
@@ -162,7 +176,7 @@ LogicalResult emitPick(EntryContext &c, Operation *op) {
          y = asRows(c, pick.getY(), k);
   e.parallel(idx.rows, Emitter::grainFor(8 * k), [&](Value token) {
     e.loop(e.i64(0), e.i64(k), 1, [&](Value choice) {
-      auto [valid, expert] = checked(
+      auto [valid, expert] = checkedExpert(
           e, e.loadScalar(e.address(idx, token, choice), idx.element), experts);
       Value score = e.loadScalar(e.address(s, token, expert), s.element);
       e.storeScalar(e.address(y, token, choice), y.element,
@@ -183,7 +197,7 @@ LogicalResult emitScatterPick(EntryContext &c, Operation *op) {
       e.store(y, token, column, e.splatF32(0), mask);
     });
     e.loop(e.i64(0), e.i64(k), 1, [&](Value choice) {
-      auto [valid, expert] = checked(
+      auto [valid, expert] = checkedExpert(
           e, e.loadScalar(e.address(idx, token, choice), idx.element), experts);
       Value cell = e.address(y, token, expert);
       e.ifThen(valid, [&] {
@@ -203,4 +217,7 @@ void moe::cpu::addRoutingKernels(llvm::StringMap<KernelEntry> &table) {
   table[PickOp::getOperationName()] = {emitPick};
   table[ScatterPickOp::getOperationName()] = {emitScatterPick};
   addPlanKernels(table);
+  addChoiceKernels(table);
+  addAssignKernels(table);
+  addRandomKernels(table);
 }

@@ -56,6 +56,12 @@ TypedAttr moe::cpu::splatOf(Value tensor) {
   Operation *op = tensor.getDefiningOp();
   while (isa_and_nonnull<nn::BroadcastOp, nn::ReshapeOp>(op))
     op = op->getOperand(0).getDefiningOp();
+  if (auto fill = dyn_cast_or_null<nn::FillOp>(op)) {
+    Type element = tensorOf(fill.getY()).getElementType();
+    if (isa<FloatType>(element))
+      return FloatAttr::get(element, fill.getNumber());
+    return IntegerAttr::get(element, int64_t(fill.getNumber()));
+  }
   auto constant = dyn_cast_or_null<arith::ConstantOp>(op);
   auto elements = constant ? dyn_cast<DenseElementsAttr>(constant.getValue())
                            : DenseElementsAttr();

@@ -91,13 +91,30 @@ LogicalResult RowEmitter::select(SelectOp inner) {
     return inner.emitOpError("has code for GPUs up to ")
            << kMaxChoices << " choices, got " << k;
   const RowValue &s = value(inner.getS());
-  auto key = [&](int64_t r) {
-    Value score = s.regs[r];
-    if (inner.getBias())
-      score = e.addF(score, value(inner.getBias()).regs[r]);
-    return keyOf(score);
-  };
-  return bind(inner, {choose(s.width, k, key).indices});
+  RowValue scores = s;
+  if (inner.getBias())
+    for (auto [r, reg] : llvm::enumerate(scores.regs))
+      reg = e.addF(reg, value(inner.getBias()).regs[r]);
+  auto key = [&](int64_t r) { return keyOf(scores.regs[r]); };
+  Value indices = choose(s.width, k, key).indices;
+  if (auto above = inner.getAbove()) {
+    Value least = keyOf(e.f32(above->convertToDouble()));
+    Value enough = e.cmp(e.kSgt, keyOf(elementAt(scores, indices)), least);
+    indices = e.select(enough, indices, e.i32(s.width));
+  }
+  return bind(inner, {indices});
+}
+
+LogicalResult RowEmitter::maskChoices(MaskChoicesOp inner) {
+  const RowValue &idx = value(inner.getIdx());
+  Registers regs = value(inner.getS()).regs;
+  Value fill = e.f32(inner.getFill().convertToDouble());
+  for (int64_t k = 0; k < idx.width; ++k) {
+    Value at = e.shuffleFrom(idx.regs[k / kWarp], e.i32(k % kWarp));
+    for (auto [r, reg] : llvm::enumerate(regs))
+      reg = e.select(e.cmp(e.kEq, at, e.elementOf(r)), fill, reg);
+  }
+  return bind(inner, std::move(regs));
 }
 
 LogicalResult RowEmitter::pick(PickOp inner) {

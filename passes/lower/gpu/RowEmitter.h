@@ -59,6 +59,7 @@ private:
   // RowOps.cpp
   LogicalResult elementwise(Operation *op);
   LogicalResult constant(arith::ConstantOp op);
+  LogicalResult fill(nn::FillOp op);
   LogicalResult broadcast(nn::BroadcastOp op);
   LogicalResult softmax(nn::SoftmaxOp op);
   LogicalResult reduce(nn::ReduceOp op);
@@ -93,6 +94,7 @@ private:
   /// and denormals 0.
   Value keyOf(Value score);
   LogicalResult select(SelectOp op);
+  LogicalResult maskChoices(MaskChoicesOp op);
   LogicalResult pick(PickOp op);
   LogicalResult scatterPick(ScatterPickOp op);
   LogicalResult groupMask(GroupMaskOp op);

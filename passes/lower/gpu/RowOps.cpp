@@ -61,7 +61,8 @@ LogicalResult RowEmitter::emit(Operation *inner) {
   // Products read memory; of what a broadcast is like, the shape alone matters.
   auto linear = dyn_cast<nn::LinearOp>(inner);
   auto isShape = [&](OpOperand &operand) {
-    return isa<nn::BroadcastOp>(inner) && operand.getOperandNumber() == 1;
+    return isa<nn::FillOp>(inner) ||
+           (isa<nn::BroadcastOp>(inner) && operand.getOperandNumber() == 1);
   };
   for (OpOperand &use : inner->getOpOperands())
     if (Value operand = use.get();
@@ -75,7 +76,9 @@ LogicalResult RowEmitter::emit(Operation *inner) {
       .Case([&](nn::ReduceOp o) { return reduce(o); })
       .Case([&](nn::BroadcastOp o) { return broadcast(o); })
       .Case([&](arith::ConstantOp o) { return constant(o); })
+      .Case([&](nn::FillOp o) { return fill(o); })
       .Case([&](SelectOp o) { return select(o); })
+      .Case([&](MaskChoicesOp o) { return maskChoices(o); })
       .Case([&](PickOp o) { return pick(o); })
       .Case([&](ScatterPickOp o) { return scatterPick(o); })
       .Case([&](GroupMaskOp o) { return groupMask(o); })
@@ -173,6 +176,15 @@ LogicalResult RowEmitter::constant(arith::ConstantOp inner) {
         e.b, e.loc,
         e.b.getIntegerAttr(type.getElementType(),
                            dense.getSplatValue<APInt>()));
+  int64_t count = std::max<int64_t>(1, registersOf(widthOf(type)));
+  return bind(inner, Registers(count, value));
+}
+
+LogicalResult RowEmitter::fill(nn::FillOp inner) {
+  auto type = cast<RankedTensorType>(inner.getY().getType());
+  Value value = isa<FloatType>(type.getElementType())
+                    ? e.f32(inner.getNumber())
+                    : e.i32(int32_t(inner.getNumber()));
   int64_t count = std::max<int64_t>(1, registersOf(widthOf(type)));
   return bind(inner, Registers(count, value));
 }

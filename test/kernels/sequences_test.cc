@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "lib/reference/sequences.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "lib/reference/mixture.h"
+#include "test/kernels/compare.h"
+
+namespace moe::kernels {
+namespace {
+
+using reference::ReduceKind;
+
+constexpr int64_t kSequences = 4;
+const std::string kSeqs = "tensor<?xi32>";
+const std::string kBounds = kSeqs + " {nn.name = \"cu_seqlens\"}";
+
+// Boundaries of sequences over |tokens|, some of them empty.
+std::vector<int32_t> Boundaries(Random& random, int64_t tokens) {
+  std::vector<int32_t> cu(kSequences + 1);
+  for (int64_t b = 1; b < kSequences; ++b)
+    cu[b] = static_cast<int32_t>(random.Int(0, tokens));
+  cu[kSequences] = static_cast<int32_t>(tokens);
+  std::sort(cu.begin(), cu.end());
+  return cu;
+}
+
+TEST(Sequences, ReduceSoftmaxAndBroadcast) {
+  const std::pair<const char*, ReduceKind> kinds[] = {
+      {"sum", ReduceKind::kSum},
+      {"mean", ReduceKind::kMean},
+      {"max", ReduceKind::kMax},
+      {"min", ReduceKind::kMin}};
+  std::string text;
+  for (int64_t width : kWidths) {
+    const std::string x = Tensor({-1, width}, DType::kF32);
+    for (auto [kind, unused] : kinds)
+      text += Entry(kind + Str(width), "%x: " + x + ", %c: " + kBounds, x,
+                    "%y = nn.segment_reduce " + std::string(kind) +
+                        " %x seqs(%c) : " + x + ", " + kSeqs);
+    text += Entry("softmax" + Str(width), "%x: " + x + ", %c: " + kBounds, x,
+                  "%y = nn.segment_softmax %x seqs(%c) : " + x + ", " + kSeqs);
+    // There and back: the mean of its sequence for each token.
+    text +=
+        Entry("means" + Str(width), "%x: " + x + ", %c: " + kBounds, x,
+              "%m = nn.segment_reduce mean %x seqs(%c) : " + x + ", " + kSeqs +
+                  "\n%y = nn.segment_broadcast %m like %x seqs(%c) : " + x +
+                  ", " + x + ", " + kSeqs);
+  }
+  const Program program(text);
+  Random random(1);
+  for (int64_t width : kWidths)
+    for (int64_t tokens : kTokens) {
+      const auto values = random.Values<float>(tokens * width);
+      const auto cu = Boundaries(random, tokens);
+      const Array x(DType::kF32, values), c(cu);
+      const Dims dims{.tokens = tokens, .sequences = kSequences};
+      for (auto [kind, which] : kinds) {
+        Array y(DType::kF32, kSequences * width);
+        program.Run(kind + Str(width), dims, {&x, &c}, {&y});
+        std::vector<float> want(kSequences * width);
+        reference::SegmentReduce<float>(which, values.data(), cu.data(),
+                                        kSequences, width, want.data());
+        ExpectClose(kind + Str(width), y, want, tokens);
+      }
+      Array y(DType::kF32, tokens * width), means(DType::kF32, tokens * width);
+      program.Run("softmax" + Str(width), dims, {&x, &c}, {&y});
+      std::vector<float> want(tokens * width);
+      reference::SegmentSoftmax<float>(values.data(), cu.data(), kSequences,
+                                       tokens, width, want.data());
+      ExpectClose("softmax" + Str(width), y, want, tokens);
+      program.Run("means" + Str(width), dims, {&x, &c}, {&means});
+      std::vector<float> mean(kSequences * width);
+      reference::SegmentReduce<float>(ReduceKind::kMean, values.data(),
+                                      cu.data(), kSequences, width,
+                                      mean.data());
+      reference::SegmentBroadcast<float>(mean.data(), cu.data(), kSequences,
+                                         tokens, width, want.data());
+      ExpectClose("means" + Str(width), means, want, tokens);
+    }
+}
+
+TEST(Sequences, Mixtures) {
+  constexpr int64_t kSlots = 6;
+  std::string text;
+  for (int64_t width : kWidths) {
+    const std::string a = Tensor({-1, kSlots}, DType::kF32);
+    const std::string x = Tensor({-1, width}, DType::kF32);
+    const std::string s = Tensor({-1, kSlots, width}, DType::kF32);
+    text += Entry(
+        "mix" + Str(width), "%a: " + a + ", %x: " + x + ", %c: " + kBounds, s,
+        "%y = moe.mix %a, %x seqs(%c) : " + a + ", " + x + ", " + kSeqs);
+    text += Entry("unmix" + Str(width),
+                  "%a: " + a + ", %x: " + x + ", %c: " + kBounds, x,
+                  "%s = moe.mix %a, %x seqs(%c) : " + a + ", " + x + ", " +
+                      kSeqs + "\n%y = moe.unmix %a, %s seqs(%c) : " + a + ", " +
+                      s + ", " + kSeqs);
+    text += Entry("dot" + Str(width),
+                  "%a: " + a + ", %x: " + x + ", %c: " + kBounds, a,
+                  "%s = moe.mix %a, %x seqs(%c) : " + a + ", " + x + ", " +
+                      kSeqs + "\n%y = moe.mix_dot %x, %s seqs(%c) : " + x +
+                      ", " + s + ", " + kSeqs);
+  }
+  const Program program(text);
+  Random random(2);
+  for (int64_t width : kWidths)
+    for (int64_t tokens : kTokens) {
+      const auto weights = random.Values<float>(tokens * kSlots),
+                 values = random.Values<float>(tokens * width);
+      const auto cu = Boundaries(random, tokens);
+      const Array a(DType::kF32, weights), x(DType::kF32, values), c(cu);
+      const Dims dims{.tokens = tokens, .sequences = kSequences};
+      std::vector<float> slots(kSequences * kSlots * width);
+      reference::Mix<float>(weights.data(), values.data(), cu.data(),
+                            kSequences, kSlots, width, slots.data());
+      Array s(DType::kF32, slots.size());
+      program.Run("mix" + Str(width), dims, {&a, &x, &c}, {&s});
+      ExpectClose("mix" + Str(width), s, slots, tokens);
+      Array y(DType::kF32, tokens * width), dot(DType::kF32, tokens * kSlots);
+      program.Run("unmix" + Str(width), dims, {&a, &x, &c}, {&y});
+      std::vector<float> want(tokens * width), products(tokens * kSlots);
+      reference::Unmix<float>(weights.data(), slots.data(), cu.data(),
+                              kSequences, tokens, kSlots, width, want.data());
+      ExpectClose("unmix" + Str(width), y, want, tokens * kSlots);
+      program.Run("dot" + Str(width), dims, {&a, &x, &c}, {&dot});
+      reference::MixDot<float>(values.data(), slots.data(), cu.data(),
+                               kSequences, tokens, kSlots, width,
+                               products.data());
+      ExpectClose("dot" + Str(width), dot, products, tokens * width);
+    }
+}
+
+TEST(Sequences, MergedParameters) {
+  constexpr int64_t kExperts = 3, kOut = 35;
+  std::string text;
+  for (int64_t width : kWidths) {
+    const std::string w = Tensor({-1, kExperts}, DType::kF32);
+    const std::string p = Tensor({kExperts, kOut, width}, DType::kBF16);
+    const std::string m = Tensor({-1, kOut, width}, DType::kF32);
+    const std::string x = Tensor({-1, width}, DType::kF32);
+    text += Entry("f" + Str(width),
+                  "%w: " + w + " {nn.name = \"slot\"}, %p: " + p +
+                      ", %x: " + x + ", %c: " + kBounds,
+                  Tensor({-1, kOut}, DType::kF32),
+                  "%m = moe.merge_params %w, %p : " + w + ", " + p +
+                      "\n%y = nn.segment_linear %x, %m seqs(%c) : " + x + ", " +
+                      m + ", " + kSeqs);
+  }
+  const Program program(text);
+  Random random(3);
+  for (int64_t width : kWidths)
+    for (int64_t tokens : kTokens) {
+      const auto weights = random.Values<float>(kSequences * kExperts),
+                 values = random.Values<float>(tokens * width);
+      const Array w(DType::kF32, weights), x(DType::kF32, values),
+          p = RandomArray(random, DType::kBF16, kExperts * kOut * width);
+      const auto cu = Boundaries(random, tokens);
+      const Array c(cu);
+      Array y(DType::kF32, tokens * kOut);
+      program.Run("f" + Str(width), {.tokens = tokens, .sequences = kSequences},
+                  {&w, &p, &x, &c}, {&y});
+      std::vector<float> merged(kSequences * kOut * width), want(tokens * kOut);
+      reference::MergeParams<float>(weights.data(), p.Floats().data(),
+                                    kSequences, kExperts, kOut * width,
+                                    merged.data());
+      reference::SegmentLinear<float>(values.data(), merged.data(), cu.data(),
+                                      kSequences, tokens, kOut, width,
+                                      want.data());
+      ExpectClose("f" + Str(width), y, want, width * kExperts);
+    }
+}
+
+}  // namespace
+}  // namespace moe::kernels
