@@ -54,8 +54,8 @@ int64_t CapacityAttr::rows(int64_t tokens, int64_t experts) {
     share = std::nearbyint(share);
     break;
   }
-  int64_t rows =
-      std::max(getMin(), int64_t(std::floor(getTimesValue() * share)));
+  int64_t rows = std::max(
+      getMin(), int64_t(std::floor(std::min(getTimesValue() * share, 1e15))));
   return llvm::divideCeil(rows, getMultiple()) * getMultiple() + getExtra();
 }
 

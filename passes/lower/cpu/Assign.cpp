@@ -82,7 +82,8 @@ private:
     });
   }
 
-  /// Scores with the least one in place of what is not finite; ε; no prices.
+  /// Scores above the least one, which stands in for what is not finite; ε; no
+  /// prices. Only differences matter, and small numbers leave bids their places.
   void prepare() {
     constexpr float kInf = std::numeric_limits<float>::infinity();
     auto finite = [&](Value x) {
@@ -105,11 +106,12 @@ private:
         });
     Value negated = arith::NegFOp::create(b, e.loc, ends[0]);
     least = arith::NegFOp::create(b, e.loc, e.maxLanes(negated));
-    most = e.maxLanes(ends[1]);
-    epsilon = e.maxF(e.divF(e.subF(most, least), e.f32(50)), e.f32(1e-4f));
+    least = e.select(finite(least), least, e.f32(0));
+    most = e.maxF(e.subF(e.maxLanes(ends[1]), least), e.f32(0));
+    epsilon = e.maxF(e.divF(most, e.f32(50)), e.f32(1e-4f));
     eachCell([&](Value token, Value column, Value mask) {
       Value x = e.load(s, token, column, mask);
-      x = e.select(finite(x), x, e.splat(least));
+      x = e.subF(e.select(finite(x), x, e.splat(least)), e.splat(least));
       e.store(score, token, column, x, mask);
       e.store(value, token, column, x, mask);
     });

@@ -273,6 +273,8 @@ LogicalResult BufferPlan::run() {
         entry.getArgAttrOfType<StringAttr>(i, "nn.name")
             ? entry.getArgAttrOfType<StringAttr>(i, "nn.name").getValue()
             : "";
+    auto mark = entry.getArgAttrOfType<StringAttr>(i, "nn.rows");
+    StringRef rows = mark ? mark.getValue() : "";
     auto type = dyn_cast<RankedTensorType>(arg.getType());
     if (!type)
       continue;
@@ -280,9 +282,9 @@ LogicalResult BufferPlan::run() {
       rowsOf[arg] = {RowsInfo::Static,
                      {0, 0, type.getRank() ? type.getDimSize(0) : 1},
                      {}};
-    else if (name == "cu_seqlens")
+    else if (name == "cu_seqlens" || rows == "boundaries")
       rowsOf[arg] = {RowsInfo::SequencesPlusOne, {0, 1, 1}, {}};
-    else if (name == "slot")
+    else if (name == "slot" || rows == "sequences")
       rowsOf[arg] = {RowsInfo::Sequences, {0, 1, 0}, {}};
     else if (name == "block_table")
       rowsOf[arg] = {RowsInfo::Unknown, {}, {}};

@@ -35,8 +35,8 @@ Value moe::cpu::capacityRows(Emitter &e, CapacityAttr limit, Value tokens,
     share = math::RoundEvenOp::create(b, e.loc, share);
     break;
   }
-  share = math::FloorOp::create(b, e.loc,
-                                e.mulF(number(limit.getTimesValue()), share));
+  share = e.minF(e.mulF(number(limit.getTimesValue()), share), number(1e15));
+  share = math::FloorOp::create(b, e.loc, share);
   Value rows = arith::FPToSIOp::create(b, e.loc, e.i64Type(), share);
   rows = e.maxI(rows, e.i64(limit.getMin()));
   if (int64_t multiple = limit.getMultiple(); multiple > 1)

@@ -151,4 +151,6 @@ void moe::cpu::addElementwiseKernels(llvm::StringMap<KernelEntry> &table) {
   table[nn::ActivateOp::getOperationName()] = {emitActivate};
   table[nn::GluOp::getOperationName()] = {emitGlu};
   table[StopGradientOp::getOperationName()] = {emitCopy};
+  // Where the operand lies in a buffer of the caller or among the parameters.
+  table[nn::ReshapeOp::getOperationName()] = {emitCopy};
 }
