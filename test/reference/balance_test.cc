@@ -179,6 +179,29 @@ TYPED_TEST(Balance, AuctionFindsAClearBestTotal) {
   }
 }
 
+// What fairseq's procedure gives, tie for tie and round for round.
+TYPED_TEST(Balance, AuctionOfItsRelease) {
+  using T = TypeParam;
+  struct Case {
+    int64_t tokens, experts, by_token, by_expert, modulus, rounds;
+    Indices want;
+  };
+  const Case cases[] = {
+      {8, 2, 7, 5, 11, 5, {1, 1, 1, 0, 0, 1, 0, 0}},
+      {12, 4, 7, 3, 13, 26, {1, 3, 3, 0, 0, 2, 0, 2, 1, 1, 2, 3}},
+      {16, 4, 5, 9, 17, 21, {1, 0, 2, 3, 0, 0, 3, 1, 1, 2, 2, 3, 0, 2, 3, 1}}};
+  for (const Case& c : cases) {
+    std::vector<T> s;
+    for (int64_t t = 0; t < c.tokens; ++t)
+      for (int64_t e = 0; e < c.experts; ++e)
+        s.push_back(T((t * c.by_token + e * c.by_expert) * (t + 2 * e + 1) %
+                      c.modulus));
+    Indices idx(c.tokens);
+    EXPECT_EQ(Assign(s.data(), c.tokens, c.experts, idx.data()), c.rounds);
+    EXPECT_EQ(idx, c.want);
+  }
+}
+
 TYPED_TEST(Balance, AuctionOfSpecialInputs) {
   using T = TypeParam;
   constexpr T kInf = std::numeric_limits<T>::infinity();
@@ -195,6 +218,7 @@ TYPED_TEST(Balance, AuctionOfSpecialInputs) {
   EXPECT_EQ(assign({1, 0, 0.5, 0}, 2), (Indices{0, 1}));
   // All equal, all without a number, both infinities: still balanced.
   assign(std::vector<T>(64 * 8, T(1e6)), 8);
+  assign(std::vector<T>(64 * 8, T(1e30)), 8);
   assign(std::vector<T>(64 * 8, kNan), 8);
   assign(std::vector<T>(8 * 4, -kInf), 4);
   EXPECT_EQ(assign({kNan, 1, 3, kInf}, 2), (Indices{1, 0}));
@@ -262,6 +286,10 @@ TYPED_TEST(Balance, SinkhornIterations) {
   // A loose tolerance ends after one iteration, none goes to the limit.
   EXPECT_EQ(Sinkhorn(z.data(), 3, 2, 1e9, 50, y.data()), 1);
   EXPECT_EQ(Sinkhorn(z.data(), 3, 2, 1e-4, 50, y.data()), 7);
+  // The mean change is 0.0973 at first, then 0.0257.
+  EXPECT_EQ(Sinkhorn(z.data(), 3, 2, 0.1, 50, y.data()), 1);
+  EXPECT_EQ(Sinkhorn(z.data(), 3, 2, 0.09, 50, y.data()), 2);
+  EXPECT_EQ(Sinkhorn(z.data(), 3, 2, 0.025, 50, y.data()), 3);
   const std::vector<T> bad(6, std::numeric_limits<T>::quiet_NaN());
   EXPECT_EQ(Sinkhorn(bad.data(), 3, 2, 1e-4, 9, y.data()), 9);
   EXPECT_EQ(Sinkhorn(z.data(), 0, 2, 1e-4, 9, y.data()), 2);

@@ -141,6 +141,23 @@ TEST(RandomF32, KeysDoNotShareNumbers) {
   EXPECT_NEAR(square / count, 1.0 / 3, 0.02);
 }
 
+// The one draw in 2^24 whose logarithm would be infinite.
+TYPED_TEST(RandomOf, LeastDraw) {
+  using T = TypeParam;
+  const RandomKey key{0, 0, 0, 14883995};
+  EXPECT_EQ(Draw<T>(key, Distribution::kUniform, 1, 1, 0)[0], 0);
+  const double v = 0x1p-24;
+  const auto check = [&](Distribution d, double want) {
+    Report("least draw, " + std::string(DistributionName(d)),
+           CompareOp(Draw<T>(key, d, 1, 1, 0), {want}, 1));
+  };
+  check(Distribution::kExponential, -std::log(v));
+  check(Distribution::kGumbel, -std::log(-std::log(v)));
+  check(Distribution::kNormal,
+        std::sqrt(-2 * std::log(v)) *
+            std::cos(2 * std::numbers::pi * 0x9f7222 * 0x1p-24));
+}
+
 // Moments within five standard errors.
 TYPED_TEST(RandomOf, Moments) {
   using T = TypeParam;
