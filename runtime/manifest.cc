@@ -139,6 +139,17 @@ absl::StatusOr<ModelSpec> ReadModel(const Json& json, std::string_view where) {
   ASSIGN_OR_RETURN(model.experts, fields.IntOr("experts", 0, 0, kMaxSlots));
   ASSIGN_OR_RETURN(model.top_k, fields.IntOr("top_k", 0, 0, kMaxSlots));
   ASSIGN_OR_RETURN(model.moe_layers, fields.IntsOrEmpty("moe_layers"));
+  if (fields.Has("routing")) {
+    ASSIGN_OR_RETURN(const Json* outputs, fields.Array("routing"));
+    for (const Json& item : *outputs) {
+      std::vector<int64_t>& layers = model.routing.emplace_back();
+      for (const Json& layer : item) {
+        if (!layer.is_number_integer())
+          return Error(Code::M109, where, ": model: routing holds no layers");
+        layers.push_back(layer.get<int64_t>());
+      }
+    }
+  }
   ASSIGN_OR_RETURN(model.eos_token_ids, fields.IntsOrEmpty("eos_token_ids"));
   const Json* kv = fields.Find("kv");
   if (kv == nullptr) return model;
@@ -159,7 +170,10 @@ absl::StatusOr<ModelSpec> ReadModel(const Json& json, std::string_view where) {
 
 // Whether every element that the source names lies inside its tensor.
 bool SourceFits(const ParamSpec& param, const SourceSpec& source) {
-  const std::optional<int64_t> elements = ElementCount(source.shape);
+  std::optional<int64_t> elements = ElementCount(source.shape);
+  if (elements && source.scaled &&
+      source.scaled->layout.stored == StoredNumber::kF4E2M1)
+    elements = Product({*elements, 2});
   if (!elements || source.n0 + source.n > param.n) return false;
   const int64_t groups = source.PerGroup() ? 1 : param.groups * param.shards;
   if (source.n == 0 || groups == 0 || param.k == 0) return true;
@@ -171,6 +185,37 @@ bool SourceFits(const ParamSpec& param, const SourceSpec& source) {
     if (!step || __builtin_add_overflow(last, *step, &last)) return false;
   }
   return last < *elements;
+}
+
+// Whether there is a scale for every block of |elements| numbers.
+bool ScalesFit(const ScaledSpec& scaled, int64_t elements) {
+  const std::optional<int64_t> scales = ElementCount(scaled.shape);
+  return scales && elements > 0 && elements % scaled.layout.columns == 0 &&
+         scaled.layout.ScaleOf(elements - 1) == *scales - 1;
+}
+
+absl::StatusOr<ScaledSpec> ReadScaled(const Json& json,
+                                      const std::string& where) {
+  JsonFields fields(json, Joined(where, " scaled"), kManifestCodes);
+  RETURN_IF_ERROR(fields.Check());
+  ScaledSpec scaled;
+  ASSIGN_OR_RETURN(const std::string stored, fields.String("stored"));
+  if (stored != "f8e4m3" && stored != "f4e2m1")
+    return Error(Code::M110, fields.where(), ": unknown numbers ",
+                 Quoted(stored),
+                 ". Compile the model again with this version.");
+  if (stored == "f4e2m1") scaled.layout.stored = StoredNumber::kF4E2M1;
+  ASSIGN_OR_RETURN(scaled.pattern, fields.String("pattern"));
+  ASSIGN_OR_RETURN(scaled.shape, fields.Ints("shape"));
+  ASSIGN_OR_RETURN(scaled.layout.columns, fields.Int("columns", 1, kMaxStride));
+  ASSIGN_OR_RETURN(const std::vector<int64_t> block, fields.Ints("block"));
+  if (block.size() != 2 || block[0] < 1 || block[1] < 1 ||
+      block[0] > kMaxCount || block[1] > kMaxCount)
+    return Error(Code::M109, fields.where(), ": block is not [rows, columns]");
+  scaled.layout.block_rows = block[0];
+  scaled.layout.block_columns = block[1];
+  ASSIGN_OR_RETURN(scaled.pack, fields.String("pack"));
+  return scaled;
 }
 
 absl::StatusOr<SourceSpec> ReadSource(const Json& json, const ParamSpec& param,
@@ -187,6 +232,16 @@ absl::StatusOr<SourceSpec> ReadSource(const Json& json, const ParamSpec& param,
                    fields.IntOr("stride_n", param.k, 0, kMaxStride));
   ASSIGN_OR_RETURN(source.stride_k, fields.IntOr("stride_k", 1, 0, kMaxStride));
   ASSIGN_OR_RETURN(source.stride_g, fields.IntOr("stride_g", 0, 0, kMaxStride));
+  if (const Json* scaled = fields.Find("scaled")) {
+    ASSIGN_OR_RETURN(source.scaled, ReadScaled(*scaled, where));
+    const std::optional<int64_t> stored = ElementCount(source.shape);
+    const bool halves = source.scaled->layout.stored == StoredNumber::kF4E2M1;
+    const std::optional<int64_t> numbers =
+        stored ? Product({*stored, halves ? 2 : 1}) : std::nullopt;
+    if (!numbers || !ScalesFit(*source.scaled, *numbers))
+      return Error(Code::M109, where, ": source ", Quoted(source.pattern),
+                   " has not one scale for each block");
+  }
   if (!SourceFits(param, source))
     return Error(Code::M109, where, ": source ", Quoted(source.pattern),
                  " reaches outside its tensor or the parameter");

@@ -23,6 +23,7 @@
 #include "lib/core/dtype.h"
 #include "lib/core/json.h"
 #include "lib/core/module_file.h"
+#include "lib/core/scaled.h"
 
 namespace moe {
 
@@ -59,14 +60,24 @@ enum class ParamFormat { kRaw, kF32N32, kBF16N32, kBF16Amx };
 // Where the columns [n0, n0 + n) of a parameter come from. Element (g, n, k) is
 // at offset + g * stride_g + n * stride_n + k * stride_k of the tensor, whose
 // name is |pattern| with {i} the layer and {e} the group.
+struct ScaledSpec {
+  ScaledLayout layout;
+  std::string pattern;  // of the tensors of scales
+  std::vector<int64_t> shape;
+  std::string pack;  // entry that makes rows of plain numbers
+};
+
 struct SourceSpec {
   std::string pattern;
   std::vector<int64_t> shape;
   int64_t n0 = 0, n = 0;
   int64_t offset = 0, stride_n = 0, stride_k = 0, stride_g = 0;
+  std::optional<ScaledSpec> scaled;  // of a quantised checkpoint
 
   bool PerGroup() const { return pattern.find("{e}") != std::string::npos; }
   std::string TensorName(int64_t layer, int64_t group) const;
+  // Of the scales; only where there are some.
+  std::string ScaleName(int64_t layer, int64_t group) const;
 };
 
 struct ParamSpec {
@@ -108,6 +119,9 @@ struct ModelSpec {
   int64_t experts = 0;
   int64_t top_k = 0;
   std::vector<int64_t> moe_layers;
+  // The layers of the outputs routing.idx, routing.1.idx, …; empty: the first
+  // holds all of them.
+  std::vector<std::vector<int64_t>> routing;
   std::vector<int64_t> eos_token_ids;
   std::optional<KvSpec> kv;
 };

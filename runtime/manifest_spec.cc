@@ -4,20 +4,10 @@
 #include <algorithm>
 
 #include "lib/core/errors.h"
+#include "lib/core/tensor_pattern.h"
 #include "runtime/manifest.h"
 
 namespace moe {
-namespace {
-
-void ReplaceAll(std::string& text, std::string_view from, int64_t number) {
-  const std::string to = std::to_string(number);
-  for (size_t at = text.find(from); at != std::string::npos;
-       at = text.find(from, at + to.size()))
-    text.replace(at, from.size(), to);
-}
-
-}  // namespace
-
 int EntrySpec::FindBuffer(std::string_view buffer) const {
   for (size_t i = 0; i < buffers.size(); ++i)
     if (buffers[i].name == buffer) return static_cast<int>(i);
@@ -25,17 +15,19 @@ int EntrySpec::FindBuffer(std::string_view buffer) const {
 }
 
 std::string SourceSpec::TensorName(int64_t layer, int64_t group) const {
-  std::string name = pattern;
-  ReplaceAll(name, "{i}", layer);
-  ReplaceAll(name, "{e}", group);
-  return name;
+  return ExpandPattern(pattern, layer, group);
+}
+
+std::string SourceSpec::ScaleName(int64_t layer, int64_t group) const {
+  return ExpandPattern(scaled->pattern, layer, group);
 }
 
 bool ParamSpec::MapsDirectly() const {
   if (format != ParamFormat::kRaw || sources.size() != 1) return false;
   const SourceSpec& source = sources.front();
-  return !source.PerGroup() && source.n0 == 0 && source.n == n &&
-         (k == 1 || source.stride_k == 1) && (n == 1 || source.stride_n == k) &&
+  return !source.scaled && !source.PerGroup() && source.n0 == 0 &&
+         source.n == n && (k == 1 || source.stride_k == 1) &&
+         (n == 1 || source.stride_n == k) &&
          (groups == 1 || source.stride_g == n * k);
 }
 

@@ -45,11 +45,17 @@ absl::Status CheckEntries(const Manifest& manifest, const ElfModule& code,
     if (code.Find(entry.name) == nullptr)
       return Error(Code::M113, path, ": no code for entry ", Quoted(entry.name),
                    ". Compile the model again.");
-  for (const ParamSpec& param : manifest.params)
+  for (const ParamSpec& param : manifest.params) {
+    for (const SourceSpec& source : param.sources)
+      if (source.scaled && code.Find(source.scaled->pack) == nullptr)
+        return Error(Code::M113, path, ": no code for entry ",
+                     Quoted(source.scaled->pack), ", which reads ",
+                     Quoted(param.name), ". Compile the model again.");
     if (!param.pack.empty() && code.Find(param.pack) == nullptr)
       return Error(Code::M113, path, ": no code for entry ", Quoted(param.pack),
                    ", which packs ", Quoted(param.name),
                    ". Compile the model again.");
+  }
   return absl::OkStatus();
 }
 

@@ -14,6 +14,11 @@ namespace {
 
 constexpr char kIdx[] = "routing.idx", kWeight[] = "routing.weight";
 
+// The name of output |i| of a kind, "idx" or "weight".
+std::string RoutingName(size_t i, std::string_view kind) {
+  return i == 0 ? Joined("routing.", kind) : Joined("routing.", i, ".", kind);
+}
+
 }  // namespace
 
 Dims LargestDims(const ScorerOptions& options) {
@@ -42,15 +47,39 @@ absl::StatusOr<Scorer> Scorer::Create(const Engine& engine,
   RETURN_IF_ERROR(bound.CheckInputsSet());
   RETURN_IF_ERROR(bound.CheckOutput(
       "logits", DType::kF32, {"tokens", std::to_string(model->vocab_size)}));
-  const std::string layers = std::to_string(model->moe_layers.size());
-  const std::string k = std::to_string(model->top_k);
-  if (bound.Has(kIdx) || bound.Has(kWeight)) {
-    RETURN_IF_ERROR(
-        bound.CheckOutput(kIdx, DType::kI32, {layers, "tokens", k}));
-    RETURN_IF_ERROR(
-        bound.CheckOutput(kWeight, DType::kF32, {layers, "tokens", k}));
-  }
+  if (bound.Has(kIdx) || bound.Has(kWeight))
+    RETURN_IF_ERROR(scorer.BindRouting());
   return scorer;
+}
+
+absl::Status Scorer::BindRouting() {
+  const std::string k = std::to_string(model_->top_k);
+  std::vector<std::vector<int64_t>> outputs = model_->routing;
+  if (outputs.empty()) outputs.push_back(model_->moe_layers);
+  places_.resize(model_->moe_layers.size());
+  size_t found = 0;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const std::string idx = RoutingName(i, "idx");
+    const std::string weight = RoutingName(i, "weight");
+    const std::string layers = std::to_string(outputs[i].size());
+    RETURN_IF_ERROR(
+        entry_.CheckOutput(idx, DType::kI32, {layers, "tokens", k}));
+    RETURN_IF_ERROR(
+        entry_.CheckOutput(weight, DType::kF32, {layers, "tokens", k}));
+    for (size_t l = 0; l < places_.size(); ++l) {
+      const auto at = std::find(outputs[i].begin(), outputs[i].end(),
+                                model_->moe_layers[l]);
+      if (at == outputs[i].end()) continue;
+      found += places_[l].idx == nullptr;
+      places_[l] = {entry_.Output<int32_t>(idx), entry_.Output<float>(weight),
+                    static_cast<size_t>(at - outputs[i].begin())};
+    }
+  }
+  if (found != places_.size())
+    return Error(Code::M109, "entry ", Quoted("score"),
+                 " gives the routing of ", found, " of ", places_.size(),
+                 " MoE layers");
+  return absl::OkStatus();
 }
 
 absl::Status Scorer::Run(std::span<const std::span<const int32_t>> rows) {
@@ -90,17 +119,18 @@ std::span<const float> Scorer::RowLogits(size_t row) const {
           (end - begin) * vocab};
 }
 
-bool Scorer::has_routing() const { return entry_.Has(kIdx); }
+bool Scorer::has_routing() const { return !places_.empty(); }
 
 RowRouting Scorer::Routing(size_t moe_layer, size_t row) const {
   const auto k = static_cast<size_t>(model_->top_k);
   const auto tokens = static_cast<size_t>(cu_seqlens_[rows_]);
   const auto begin = static_cast<size_t>(cu_seqlens_[row]);
   const auto count = static_cast<size_t>(cu_seqlens_[row + 1]) - begin;
-  const size_t offset = (moe_layer * tokens + begin) * k;
+  const RoutingPlace& place = places_[moe_layer];
+  const size_t offset = (place.layer * tokens + begin) * k;
   return {model_->top_k,
-          {entry_.Output<int32_t>(kIdx) + offset, count * k},
-          {entry_.Output<float>(kWeight) + offset, count * k}};
+          {place.idx + offset, count * k},
+          {place.weight + offset, count * k}};
 }
 
 std::vector<double> RowNll(std::span<const int32_t> ids,

@@ -55,8 +55,17 @@ class Scorer {
  private:
   explicit Scorer(BoundEntry entry) : entry_(std::move(entry)) {}
 
+  // Where the routing of a MoE layer lies.
+  struct RoutingPlace {
+    const int32_t* idx = nullptr;
+    const float* weight = nullptr;
+    size_t layer = 0;  // in front of it in the output
+  };
+  absl::Status BindRouting();
+
   BoundEntry entry_;
   const ModelSpec* model_ = nullptr;
+  std::vector<RoutingPlace> places_;  // by MoE layer; empty: no routing
   std::vector<int32_t> ids_, positions_, cu_seqlens_;
   size_t rows_ = 0;
 };

@@ -68,6 +68,12 @@ class Filler {
       const int64_t begin = std::max(unit.begin, source.n0);
       const int64_t end = std::min(unit.end, source.n0 + source.n);
       if (begin >= end) continue;
+      if (source.scaled) {
+        if (const int32_t code =
+                FromScaled(binding, unit, source, begin, end - begin))
+          return code;
+        continue;
+      }
       const std::byte* from =
           binding.Data(param, source, unit.layer, unit.group) +
           size * (begin - source.n0) * source.stride_n;
@@ -84,6 +90,40 @@ class Filler {
         Release(from, (end - begin) * param.k * size);
     }
     return 0;
+  }
+
+  // |count| columns from |begin| of a quantised source: as plain numbers first.
+  int32_t FromScaled(const WeightBinding& binding, const FillUnit& unit,
+                     const SourceSpec& source, int64_t begin,
+                     int64_t count) const {
+    const ParamSpec& param = *unit.param;
+    const int64_t bytes = count * param.k * DTypeSize(param.dtype);
+    std::vector<std::byte> plain;
+    std::byte* to =
+        block_ + unit.offset + begin * param.k * DTypeSize(param.dtype);
+    if (!param.pack.empty()) {
+      plain.resize(static_cast<size_t>(bytes));
+      to = plain.data();
+    }
+    const std::array<int64_t, MOE_DIM_COUNT> dims = {
+        count, param.k,
+        binding.First(param, source, unit.group) +
+            (begin - source.n0) * source.stride_n,
+        source.stride_n, source.stride_k};
+    void* const buffers[] = {
+        const_cast<std::byte*>(
+            binding.Find(param, source, unit.layer, unit.group).data),
+        to,
+        const_cast<std::byte*>(
+            binding.Scales(param, source, unit.layer, unit.group).data)};
+    int32_t code = 0;
+    {
+      ScopedMxcsr mode(kGeneratedCodeMxcsr);
+      code = context_.RunUnchecked(*module_.Native(source.scaled->pack),
+                                   nullptr, buffers, dims.data());
+    }
+    if (code != 0 || param.pack.empty()) return code;
+    return Pack(unit, plain.data(), {count, param.k, begin, param.k, 1, 0});
   }
 
   int32_t Random(uint64_t seed, int rank, const FillUnit& unit) const {

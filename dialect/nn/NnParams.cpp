@@ -44,8 +44,25 @@ int64_t nn::scaledColumns(SourceAttr source) {
              : columns;
 }
 
+StringRef nn::storedName(ScaledAttr scaled) {
+  return isa<Float4E2M1FNType>(scaled.getStored()) ? "f4e2m1" : "f8e4m3";
+}
+
+std::string nn::scaledEntry(SourceAttr source, Type element) {
+  ScaledAttr scaled = source.getScaled();
+  if (!scaled)
+    return {};
+  std::string name;
+  llvm::raw_string_ostream(name)
+      << "pack." << storedName(scaled) << ".c" << scaledColumns(source) << "."
+      << scaled.getBlock()[0] << "x" << scaled.getBlock()[1] << "." << element;
+  return name;
+}
+
 std::optional<std::pair<int64_t, int64_t>> nn::layersOf(Value index) {
   using Range = std::pair<int64_t, int64_t>;
+  if (!index)
+    return std::nullopt;
   if (auto arg = dyn_cast<BlockArgument>(index)) {
     auto loop = dyn_cast_or_null<LayersOp>(arg.getOwner()->getParentOp());
     if (!loop || arg.getArgNumber() != 0)
@@ -69,4 +86,16 @@ std::optional<std::pair<int64_t, int64_t>> nn::layersOf(Value index) {
   if (!least || !most)
     return std::nullopt;
   return Range(*least, *most);
+}
+
+std::optional<::moe::LayerPlace> nn::placeOf(ParamGetOp get) {
+  auto param =
+      SymbolTable::lookupNearestSymbolFrom<ParamOp>(get, get.getParamAttr());
+  if (!param || !param.getLayers() ||
+      !isa_and_nonnull<BlockArgument>(get.getLayer()) ||
+      param.getSources().empty())
+    return std::nullopt;
+  auto source = cast<SourceAttr>(param.getSources()[0]);
+  return ::moe::LayerOfPattern(
+      std::string_view(source.getPattern().getValue()));
 }

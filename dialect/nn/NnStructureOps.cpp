@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Parameters, the model and the layers loop.
 #include "dialect/nn/NnParams.h"
+#include "lib/core/tensor_pattern.h"
+
+#include "llvm/Support/CheckedArithmetic.h"
 
 #include "mlir/Interfaces/FunctionImplementation.h"
 
@@ -17,25 +20,29 @@ static std::optional<std::string> badScales(SourceAttr source) {
             other = scaled.getPattern().getValue();
   if (!isa<Float8E4M3FNType, Float4E2M1FNType>(scaled.getStored()))
     return "expects scaled numbers of f8E4M3FN or f4E2M1FN";
-  for (StringRef part : {"{i}", "{e}"})
-    if (name.contains(part) != other.contains(part))
-      return ("expects " + part + " in both " + name + " and " + other +
-              " or in neither")
-          .str();
+  auto layer = ::moe::LayerOfPattern(name),
+       scaleLayer = ::moe::LayerOfPattern(other);
+  if (layer.has_value() != scaleLayer.has_value() ||
+      (layer && (layer->scale != scaleLayer->scale ||
+                 layer->offset != scaleLayer->offset)) ||
+      name.contains("{e}") != other.contains("{e}"))
+    return ("expects " + name + " and " + other +
+            " to name layer and expert alike")
+        .str();
   ArrayRef<int64_t> block = scaled.getBlock();
   std::optional<int64_t> numbers = numbersOf(source);
   if (block.size() != 2 || block[0] < 1 || block[1] < 1 || !numbers ||
       *numbers == 0)
     return "expects blocks [rows, columns] and numbers of scaled tensors";
-  int64_t columns = scaledColumns(source), scales = 1;
+  int64_t columns = scaledColumns(source);
+  std::optional<int64_t> scales = 1;
   for (int64_t size : scaled.getShape())
-    scales = size < 0 ? -1 : llvm::SaturatingMultiply<int64_t>(scales, size);
+    if (scales)
+      scales = size < 0 ? std::nullopt : llvm::checkedMul(*scales, size);
   int64_t expected = llvm::divideCeil(*numbers / columns, block[0]) *
                      llvm::divideCeil(columns, block[1]);
   if (scales != expected)
-    return ("expects " + Twine(expected) + " scales of " + name + ", got " +
-            Twine(scales))
-        .str();
+    return ("expects " + Twine(expected) + " scales of " + name).str();
   return std::nullopt;
 }
 
@@ -62,7 +69,8 @@ LogicalResult ParamOp::verify() {
       (layers->size() != 2 || (*layers)[0] < 0 || (*layers)[0] >= (*layers)[1]))
     return emitOpError("expects layers [lo, hi] with 0 <= lo < hi");
   for (auto source : getSources().getAsRange<SourceAttr>())
-    if (source.getPattern().getValue().contains("{i}") != layers.has_value())
+    if (::moe::LayerOfPattern(source.getPattern().getValue()).has_value() !=
+        layers.has_value())
       return emitOpError("expects {i} in a pattern exactly where there are "
                          "layers, got ")
              << source.getPattern();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "lib/backend/manifest.h"
 
+#include "dialect/nn/NnParams.h"
+
 #include "dialect/moe/MoeDialect.h"
 #include "lib/core/errors.h"
 #include "lib/core/module_file.h"
@@ -22,8 +24,14 @@ static std::string printed(Type type) {
   return text;
 }
 
-/// The name of dimension |i| of a buffer, which is dynamic.
-static StringRef dimName(StringRef buffer, int64_t i, bool hasCache) {
+/// The name of dimension |i| of a buffer, which is dynamic. |rows| says what its
+/// rows are where its name does not: tokens, sequences or boundaries.
+static StringRef dimName(StringRef buffer, int64_t i, bool hasCache,
+                         StringRef rows) {
+  if (rows == "boundaries")
+    return "sequences+1";
+  if (!rows.empty())
+    return rows;
   if (buffer == "block_table")
     return i == 0 ? "slots" : "pages_per_sequence";
   if (buffer == "cu_seqlens")
@@ -34,8 +42,14 @@ static StringRef dimName(StringRef buffer, int64_t i, bool hasCache) {
 }
 
 static absl::StatusOr<Json> makeBuffer(StringRef entry, StringRef name,
-                                       StringRef role, Type type,
-                                       bool hasCache) {
+                                       StringRef role, Type type, bool hasCache,
+                                       StringAttr rowsAttr) {
+  StringRef rows = rowsAttr ? rowsAttr.getValue() : StringRef();
+  if (rowsAttr &&
+      !llvm::is_contained({"tokens", "sequences", "boundaries"}, rows))
+    return Error(Code::K109, "entry '", entry.str(), "': nn.rows of '",
+                 name.str(), "' is '", rows.str(),
+                 "', expected tokens, sequences or boundaries");
   auto tensor = dyn_cast<RankedTensorType>(type);
   Json buffer = {{"name", name.str()}, {"role", role.str()}};
   if (!tensor || !tensor.getElementType().isIntOrFloat())
@@ -51,7 +65,7 @@ static absl::StatusOr<Json> makeBuffer(StringRef entry, StringRef name,
     if (named++ && name != "block_table")
       return Error(Code::K109, "entry '", entry.str(), "': '", name.str(),
                    "' has two dimensions that are not static");
-    shape.push_back(dimName(name, i, hasCache).str());
+    shape.push_back(dimName(name, i, hasCache, rows).str());
   }
   buffer["dtype"] = printed(tensor.getElementType());
   buffer["shape"] = std::move(shape);
@@ -76,8 +90,10 @@ static absl::StatusOr<Json> makeEntry(func::FuncOp function) {
       cache = {{"name", argument}, {"role", "cache"}};
       continue;
     }
-    ASSIGN_OR_RETURN(Json buffer,
-                     makeBuffer(name, argument, "input", type, hasCache));
+    ASSIGN_OR_RETURN(
+        Json buffer,
+        makeBuffer(name, argument, "input", type, hasCache,
+                   function.getArgAttrOfType<StringAttr>(i, "nn.rows")));
     buffers.push_back(std::move(buffer));
   }
   buffers.push_back({{"name", "params"}, {"role", "params"}});
@@ -85,8 +101,10 @@ static absl::StatusOr<Json> makeEntry(func::FuncOp function) {
     buffers.push_back(std::move(cache));
   for (auto [i, type] : llvm::enumerate(function.getResultTypes())) {
     auto given = function.getResultAttrOfType<StringAttr>(i, "nn.name");
-    ASSIGN_OR_RETURN(Json buffer, makeBuffer(name, nameOf(given, "result", i),
-                                             "output", type, hasCache));
+    ASSIGN_OR_RETURN(
+        Json buffer,
+        makeBuffer(name, nameOf(given, "result", i), "output", type, hasCache,
+                   function.getResultAttrOfType<StringAttr>(i, "nn.rows")));
     buffers.push_back(std::move(buffer));
   }
   return Json{{"name", name.str()}, {"buffers", std::move(buffers)}};
@@ -95,12 +113,28 @@ static absl::StatusOr<Json> makeEntry(func::FuncOp function) {
 namespace {
 /// What the operations of a program tell about its model.
 struct ModelFacts {
-  int64_t vocab = 0, layers = 0, experts = 0, topK = 0;
+  int64_t vocab = 0, layers = 0, cached = 0, experts = 0, topK = 0;
   std::set<int64_t> moeLayers;
   nn::CacheType cache;
   Type compute;
 };
 } // namespace
+
+/// The layers whose experts the body of |loop| runs, by its index.
+static SmallVector<::moe::LayerPlace> expertLayers(nn::LayersOp loop) {
+  SmallVector<::moe::LayerPlace> places;
+  loop.walk([&](nn::ParamGetOp get) {
+    bool ofExperts = llvm::any_of(get->getUsers(), [](Operation *user) {
+      return isa<GroupedMatmulOp, ExpertsOp>(user);
+    });
+    auto place = ofExperts ? nn::placeOf(get) : std::nullopt;
+    if (place)
+      places.push_back(*place);
+  });
+  if (places.empty())
+    places.push_back({});
+  return places;
+}
 
 static ModelFacts collectFacts(ModuleOp module) {
   ModelFacts facts;
@@ -119,9 +153,21 @@ static ModelFacts collectFacts(ModuleOp module) {
       facts.experts = std::max<int64_t>(facts.experts, plan.getExperts());
       facts.topK = std::max<int64_t>(facts.topK, plan.getK());
       if (auto loop = op->getParentOfType<nn::LayersOp>())
-        for (int64_t i = loop.getLower(), end = loop.getUpper(); i < end; ++i)
-          facts.moeLayers.insert(i);
+        for (auto [scale, offset] : expertLayers(loop))
+          for (int64_t i = loop.getLower(), end = loop.getUpper(); i < end; ++i)
+            facts.moeLayers.insert(scale * i + offset);
     }
+  });
+  module.walk([&](nn::ParamGetOp get) {
+    auto range = nn::layersOf(get.getLayer());
+    if (auto place = nn::placeOf(get); place && range)
+      facts.layers = std::max(facts.layers,
+                              place->scale * range->second + place->offset + 1);
+  });
+  module.walk([&](nn::AttendOp op) {
+    auto range = nn::layersOf(op.getLayer());
+    if (op.getCache() && range)
+      facts.cached = std::max(facts.cached, range->second + 1);
   });
   for (auto function : module.getOps<func::FuncOp>()) {
     for (Type type : function.getArgumentTypes())
@@ -145,6 +191,28 @@ static Json integers(ArrayAttr attributes) {
   return values;
 }
 
+/// For each pair of results with routing the layers that it holds.
+static Json describeRouting(ModuleOp module) {
+  Json routing = Json::array();
+  for (auto function : module.getOps<func::FuncOp>())
+    for (unsigned i = 0; i < function.getNumResults(); ++i) {
+      auto name = function.getResultAttrOfType<StringAttr>(i, "nn.name");
+      auto range = function.getResultAttrOfType<ArrayAttr>(i, "nn.layers");
+      if (!name || !range || range.size() < 2 ||
+          !name.getValue().ends_with(".idx"))
+        continue;
+      auto at = [&](unsigned place) {
+        return cast<IntegerAttr>(range[place]).getInt();
+      };
+      Json layers = Json::array();
+      for (int64_t layer = at(0); layer < at(1);
+           layer += range.size() > 2 ? at(2) : 1)
+        layers.push_back(layer);
+      routing.push_back(std::move(layers));
+    }
+  return routing;
+}
+
 static Json describeModel(ModuleOp module, const ModelFacts &facts) {
   Json model = {{"vocab_size", facts.vocab}, {"layers", facts.layers}};
   if (auto most = module->getAttrOfType<IntegerAttr>("moe.max_positions"))
@@ -160,7 +228,10 @@ static Json describeModel(ModuleOp module, const ModelFacts &facts) {
   if (facts.cache)
     model["kv"] = {{"dtype", printed(facts.cache.getElementType())},
                    {"width", facts.cache.getWidth()},
-                   {"layers", facts.layers}};
+                   {"layers", facts.cached ? facts.cached : facts.layers}};
+  Json routing = describeRouting(module);
+  if (routing.size() > 1)
+    model["routing"] = std::move(routing);
   return model;
 }
 

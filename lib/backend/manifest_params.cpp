@@ -39,7 +39,7 @@ static std::optional<int64_t> groupBytes(StringRef format, ::moe::DType dtype,
 }
 
 static Json describeSource(nn::SourceAttr source, const Groups &g,
-                           int64_t shards) {
+                           int64_t shards, Type element) {
   int64_t rows = source.getRows() ? source.getRows() : g.n;
   bool perExpert = source.getPattern().getValue().contains("{e}");
   int64_t strides[] = {rows * g.k, g.k, 1};
@@ -54,6 +54,13 @@ static Json describeSource(nn::SourceAttr source, const Groups &g,
                {"stride_k", strides[2]}};
   if (!perExpert && g.groups * shards > 1)
     json["stride_g"] = strides[0];
+  if (nn::ScaledAttr scaled = source.getScaled())
+    json["scaled"] = {{"stored", nn::storedName(scaled).str()},
+                      {"pattern", scaled.getPattern().str()},
+                      {"shape", scaled.getShape().vec()},
+                      {"columns", nn::scaledColumns(source)},
+                      {"block", scaled.getBlock().vec()},
+                      {"pack", nn::scaledEntry(source, element)}};
   return json;
 }
 
@@ -83,7 +90,8 @@ absl::StatusOr<Json> mlir::moe::describeParam(nn::ParamOp param) {
     shape.push_back(g.k);
   Json sources = Json::array();
   for (auto source : param.getSources().getAsRange<nn::SourceAttr>())
-    sources.push_back(describeSource(source, g, shardsOf(param)));
+    sources.push_back(describeSource(source, g, shardsOf(param),
+                                     param.getTensorType().getElementType()));
   Json described = {
       {"name", name},
       {"index", index.getInt()},

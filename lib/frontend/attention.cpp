@@ -12,7 +12,8 @@ AttentionParams declareAttention(ImportContext &in, const HeadsConfig &heads,
   int64_t hidden = in.common.hidden, q = heads.heads * heads.headDim,
           kv = heads.kvHeads * heads.headDim;
   std::string p = "model.layers.{i}.self_attn.";
-  AttentionParams out{.heads = heads};
+  AttentionParams out;
+  out.heads = heads;
   out.q = m.matrix("q", p + "q_proj.weight", q, hidden, all);
   out.k = m.matrix("k", p + "k_proj.weight", kv, hidden, all);
   out.v = m.matrix("v", p + "v_proj.weight", kv, hidden, all);
@@ -35,6 +36,16 @@ void declareHeadNorms(ImportContext &in, AttentionParams &params, int64_t qSize,
   std::string p = "model.layers.{i}.self_attn.";
   params.qNorm = in.model.vector("q_norm", p + "q_norm.weight", qSize, all);
   params.kNorm = in.model.vector("k_norm", p + "k_norm.weight", kSize, all);
+}
+
+AttentionParams over(ModelBuilder &m, AttentionParams params,
+                     LayerRange layers) {
+  for (Param *param :
+       {&params.q, &params.k, &params.v, &params.o, &params.qBias,
+        &params.kBias, &params.vBias, &params.oBias, &params.qNorm,
+        &params.kNorm, &params.sinks})
+    *param = m.over(*param, layers);
+  return params;
 }
 
 namespace {
@@ -85,9 +96,10 @@ Value attention(ModelBuilder &m, const AttentionParams &a, Value x, Value table,
   };
   q = rotated(q);
   k = rotated(k);
+  Value sinks = a.sinks ? m.get(a.sinks, layer) : Value();
   Value out = nn::AttendOp::create(
       b, loc, q.getType(), q, k, v, m.positions(), m.seqs(), Value(), Value(),
-      Value(), Value(), Value(), b.getF64FloatAttr(a.scale),
+      Value(), Value(), sinks, b.getF64FloatAttr(a.scale),
       b.getI64IntegerAttr(window), b.getI64IntegerAttr(0), UnitAttr());
   auto type = cast<RankedTensorType>(out.getType());
   Value flat = nn::ReshapeOp::create(

@@ -10,12 +10,13 @@
 namespace mlir::moe::frontend {
 
 struct AttentionParams {
-  HeadsConfig heads;
-  Param q, k, v, o;
-  Param qBias, kBias, vBias, oBias; ///< may be absent
+  HeadsConfig heads = {};
+  Param q = {}, k = {}, v = {}, o = {};
+  Param qBias = {}, kBias = {}, vBias = {}, oBias = {}; ///< may be absent
   /// RMS norms of queries and keys before the rotation, of each head or of all
   /// heads together, by the size of the weight; may be absent.
-  Param qNorm, kNorm;
+  Param qNorm = {}, kNorm = {};
+  Param sinks = {}; ///< [H]: logits that join the softmax; may be absent
   double normEps = 0;
   double clip = 0;  ///< queries, keys and values are cut to ±clip; 0: not
   double scale = 1; ///< of scores
@@ -33,6 +34,10 @@ AttentionParams declareAttention(ImportContext &in, const HeadsConfig &heads,
 /// Adds q_norm and k_norm of these sizes.
 void declareHeadNorms(ImportContext &in, AttentionParams &params, int64_t qSize,
                       int64_t kSize);
+
+/// |params| as a loop over |layers| reads them.
+AttentionParams over(ModelBuilder &m, AttentionParams params,
+                     LayerRange layers);
 
 /// attention(x), without norm and residual; |window| 0: none.
 Value attention(ModelBuilder &m, const AttentionParams &params, Value x,

@@ -38,6 +38,27 @@ static Type elementType(Builder &builder, ::moe::DType dtype) {
   }
 }
 
+/// What the index of a loop over |layers| takes.
+DenseI64ArrayAttr ModelBuilder::indices(LayerRange layers) {
+  if (layers.step == 1)
+    return builder.getDenseI64ArrayAttr({layers.lo, layers.hi});
+  return builder.getDenseI64ArrayAttr({0, layers.count()});
+}
+
+nn::ScaledAttr ModelBuilder::scaledAttr(const Source &source,
+                                        std::optional<LayerRange> layers) {
+  if (!source.scales)
+    return {};
+  const Quantization &q = *weights.quantization();
+  Type stored = q.stored == ::moe::StoredNumber::kF8E4M3
+                    ? Type(Float8E4M3FNType::get(&context))
+                    : Type(Float4E2M1FNType::get(&context));
+  return nn::ScaledAttr::get(
+      &context, stored,
+      builder.getStringAttr(patternOver(source.scales->pattern, layers)),
+      source.scales->shape, {q.blockRows, q.blockColumns});
+}
+
 Param ModelBuilder::param(llvm::StringRef paramName,
                           llvm::ArrayRef<int64_t> shape,
                           llvm::ArrayRef<Source> sources,
@@ -46,7 +67,8 @@ Param ModelBuilder::param(llvm::StringRef paramName,
     return {};
   std::optional<::moe::DType> dtype;
   llvm::SmallVector<Attribute> attrs;
-  for (const Source &source : sources) {
+  for (const Source &declared : sources) {
+    Source source = weights.withScales(declared, layers);
     absl::StatusOr<::moe::DType> found = weights.use(source, layers);
     if (!found.ok())
       error.Update(found.status());
@@ -59,15 +81,14 @@ Param ModelBuilder::param(llvm::StringRef paramName,
           ". Convert the checkpoint to one dtype."));
     else
       dtype = *found;
-    attrs.push_back(
-        nn::SourceAttr::get(&context, builder.getStringAttr(source.pattern),
-                            source.shape, source.at, source.rows, source.offset,
-                            source.strides, nn::ScaledAttr()));
+    attrs.push_back(nn::SourceAttr::get(
+        &context, builder.getStringAttr(patternOver(source.pattern, layers)),
+        source.shape, source.at, source.rows, source.offset, source.strides,
+        nn::ScaledAttr()));
   }
   auto type = RankedTensorType::get(
       shape, elementType(builder, dtype.value_or(::moe::DType::kF32)));
-  auto range = layers ? builder.getDenseI64ArrayAttr({layers->lo, layers->hi})
-                      : DenseI64ArrayAttr();
+  DenseI64ArrayAttr range = layers ? indices(*layers) : DenseI64ArrayAttr();
   auto op = nn::ParamOp::create(
       builder, location, builder.getStringAttr(paramName), TypeAttr::get(type),
       range, builder.getArrayAttr(attrs));
@@ -76,6 +97,48 @@ Param ModelBuilder::param(llvm::StringRef paramName,
   if (shape.size() > 1)
     matrices.push_back(out);
   return out;
+}
+
+static nn::ScaledAttr scaledOver(nn::ScaledAttr scaled, LayerRange layers) {
+  if (!scaled)
+    return {};
+  MLIRContext *context = scaled.getContext();
+  std::string pattern =
+      patternOver(scaled.getPattern().getValue().str(), layers);
+  return nn::ScaledAttr::get(context, scaled.getStored(),
+                             StringAttr::get(context, pattern),
+                             scaled.getShape(), scaled.getBlock());
+}
+
+Param ModelBuilder::over(Param whole, LayerRange layers) {
+  if (!whole || !whole.perLayer)
+    return whole;
+  auto op = cast<nn::ParamOp>(module->lookupSymbol(whole.symbol.getValue()));
+  split.insert(op);
+  std::string symbol = op.getSymName().str() + "_" + std::to_string(layers.lo);
+  while (module->lookupSymbol(symbol))
+    symbol += "_";
+  llvm::SmallVector<Attribute> sources;
+  for (auto source : op.getSources().getAsRange<nn::SourceAttr>())
+    sources.push_back(nn::SourceAttr::get(
+        &context,
+        builder.getStringAttr(
+            patternOver(source.getPattern().getValue().str(), layers)),
+        source.getShape(), source.getAt(), source.getRows(), source.getOffset(),
+        source.getStrides(), scaledOver(source.getScaled(), layers)));
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointAfter(op);
+  auto part = nn::ParamOp::create(
+      builder, location, builder.getStringAttr(symbol), op.getTypeAttr(),
+      indices(layers), builder.getArrayAttr(sources));
+  return {FlatSymbolRefAttr::get(part.getSymNameAttr()), whole.type, true};
+}
+
+OwningOpRef<ModuleOp> ModelBuilder::take() {
+  for (Operation *op : split)
+    op->erase();
+  split.clear();
+  return std::move(module);
 }
 
 Param ModelBuilder::vector(llvm::StringRef paramName, llvm::StringRef pattern,
@@ -105,12 +168,16 @@ Param ModelBuilder::gated(llvm::StringRef paramName, llvm::StringRef gate,
   return param(paramName, whole, {first, second}, layers);
 }
 
+void ModelBuilder::ofRouter(Param gate) {
+  llvm::erase_if(matrices,
+                 [&](const Param &p) { return p.symbol == gate.symbol; });
+}
+
 FlatSymbolRefAttr ModelBuilder::router(llvm::StringRef routerName,
                                        int64_t hidden, int64_t experts,
                                        int64_t k, Param gate, Param bias,
                                        RouterBody body) {
-  llvm::erase_if(matrices,
-                 [&](const Param &p) { return p.symbol == gate.symbol; });
+  ofRouter(gate);
   Type f32 = builder.getF32Type();
   Type plan = PlanType::get(&context, experts, k);
   llvm::SmallVector<Type> inputs{RankedTensorType::get({kDynamic, hidden}, f32),
@@ -184,10 +251,12 @@ Value ModelBuilder::layers(LayerRange range, Value x,
                            llvm::function_ref<Value(Value, Value)> body) {
   if (range.empty())
     return x;
-  auto loop = nn::LayersOp::create(builder, location, TypeRange{x.getType()},
-                                   builder.getI64IntegerAttr(range.lo),
-                                   builder.getI64IntegerAttr(range.hi),
-                                   UnitAttr(), ValueRange{x}, ValueRange{});
+  bool steps = range.step != 1;
+  auto loop = nn::LayersOp::create(
+      builder, location, TypeRange{x.getType()},
+      builder.getI64IntegerAttr(steps ? 0 : range.lo),
+      builder.getI64IntegerAttr(steps ? range.count() : range.hi), UnitAttr(),
+      ValueRange{x}, ValueRange{});
   Block *block = new Block();
   loop.getBody().push_back(block);
   Value layer = block->addArgument(builder.getIndexType(), location);
@@ -294,8 +363,9 @@ static void buildMlpBody(OpBuilder &builder, Location loc, Region &region,
   Value gateUpBias = argument(params.gateUpBias),
         downBias = argument(params.downBias), gate = argument(rowGate);
   Value g = nn::LinearOp::create(builder, loc, x, gateUp, gateUpBias);
-  Value u = nn::GluOp::create(builder, loc, g, params.act, llvm::APFloat(0.0),
-                              llvm::APFloat(0.0));
+  Value u = nn::GluOp::create(builder, loc, g, params.act,
+                              llvm::APFloat(params.limit),
+                              llvm::APFloat(params.shift));
   Value y = nn::LinearOp::create(builder, loc, u, down, downBias);
   if (gate)
     y = gateRows(builder, loc, x, gate, y);

@@ -22,6 +22,7 @@
 #include "mlir/IR/OwningOpRef.h"
 
 #include "llvm/ADT/STLFunctionalExtras.h"
+#include "llvm/ADT/SetVector.h"
 
 #include <optional>
 #include <string>
@@ -38,8 +39,10 @@ struct Param {
 
 /// A gated MLP: experts, shared experts or a dense layer.
 struct MlpParams {
-  Param gateUp, down, gateUpBias, downBias; ///< biases may be absent
+  Param gateUp = {}, down = {}, gateUpBias = {},
+        downBias = {}; ///< biases may be absent
   nn::Activation act = nn::Activation::Silu;
+  double limit = 0, shift = 0; ///< of nn.glu, in experts
 };
 
 /// A mixture-of-experts layer.
@@ -102,6 +105,13 @@ public:
   Param gated(llvm::StringRef name, llvm::StringRef gate, llvm::StringRef up,
               int64_t width, int64_t columns, std::optional<LayerRange> layers);
 
+  /// A matrix whose dtype says nothing about activations. router() marks its
+  /// own.
+  void ofRouter(Param gate);
+  /// The part of |whole|, declared for all layers, that a loop over |layers|
+  /// reads: a parameter of its own. Nothing may read |whole| after that.
+  Param over(Param whole, LayerRange layers);
+
   /// `moe.router @name(x, gate, bias) -> (plan, weights)`; |bias| may be
   /// absent. |body| gives the chosen experts [T, K] and their weights [T, K].
   using RouterBody = llvm::function_ref<std::pair<Value, Value>(
@@ -114,7 +124,8 @@ public:
   /// every matrix declared up to now is, those of routers apart; else f32.
   Value begin(Param embed);
   Value ropeTable(const RopeTable &rope);
-  /// Runs |body| for each layer of the range; |x| itself if it is empty.
+  /// Runs |body| for each layer of the range; |x| itself if it is empty. The
+  /// index is the layer or, where the range takes steps, the number of steps.
   Value layers(LayerRange range, Value x,
                llvm::function_ref<Value(Value layer, Value x)> body);
   Value rmsNorm(Value x, Param weight, Value layer, double eps);
@@ -144,10 +155,14 @@ public:
   /// The first error of a declaration.
   const absl::Status &status() const { return error; }
   /// The finished module, not yet verified.
-  OwningOpRef<ModuleOp> take() { return std::move(module); }
+  OwningOpRef<ModuleOp> take();
+
+  Value get(Param param, Value layer);
 
 private:
-  Value get(Param param, Value layer);
+  DenseI64ArrayAttr indices(LayerRange layers);
+  nn::ScaledAttr scaledAttr(const Source &source,
+                            std::optional<LayerRange> layers);
   /// |x| and a number, in f32, rounded once.
   template <typename OpTy> Value withNumber(Value x, double number);
 
@@ -160,6 +175,7 @@ private:
   absl::Status error;
   nn::ModelOp model;
   llvm::SmallVector<Param> matrices;
+  llvm::SetVector<Operation *> split; // parameters that over() replaced
   Type activation;
 };
 

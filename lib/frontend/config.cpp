@@ -36,6 +36,7 @@ static constexpr ConfigKey commonKeys[] = {
     {"rope_theta", KeyUse::Used},
     {"rope_scaling", KeyUse::Used},
     {"rope_parameters", KeyUse::Used},
+    {"quantization_config", KeyUse::Used},
     {"attention_dropout", KeyUse::Training},
     {"hidden_dropout", KeyUse::Training},
     {"resid_pdrop", KeyUse::Training},
@@ -103,7 +104,7 @@ std::string shown(const Json &value) {
 absl::Status checkKeys(const Json &config, llvm::ArrayRef<ConfigKey> keys,
                        llvm::StringRef modelType) {
   for (const auto &[name, value] : config.items()) {
-    if (name == "quantization_config" || name == "compression_config") {
+    if (name == "compression_config") {
       if (value.is_null())
         continue;
       return Error(Code::C110, "config.json: the weights are quantized (", name,
@@ -158,7 +159,8 @@ absl::StatusOr<double> readNonNegative(JsonFields &fields, llvm::StringRef key,
   return value + 0.0; // never -0
 }
 
-absl::StatusOr<CommonConfig> readCommon(JsonFields &fields, double defaultEps) {
+absl::StatusOr<CommonConfig> readCommon(JsonFields &fields, double defaultEps,
+                                        llvm::StringRef actKey) {
   CommonConfig out;
   ASSIGN_OR_RETURN(out.vocab, fields.Int("vocab_size", 1, kMaxWidth));
   ASSIGN_OR_RETURN(out.hidden, fields.Int("hidden_size", 1, kMaxWidth));
@@ -168,7 +170,8 @@ absl::StatusOr<CommonConfig> readCommon(JsonFields &fields, double defaultEps) {
   ASSIGN_OR_RETURN(out.eps,
                    readNonNegative(fields, "rms_norm_eps", defaultEps));
   ASSIGN_OR_RETURN(out.tied, fields.BoolOr("tie_word_embeddings", false));
-  ASSIGN_OR_RETURN(std::string act, fields.StringOr("hidden_act", "silu"));
+  ASSIGN_OR_RETURN(std::string act,
+                   fields.StringOr(std::string_view(actKey), "silu"));
   auto known =
       llvm::StringSwitch<std::optional<nn::Activation>>(act)
           .Cases({"silu", "swish"}, nn::Activation::Silu)
@@ -177,8 +180,8 @@ absl::StatusOr<CommonConfig> readCommon(JsonFields &fields, double defaultEps) {
           .Case("relu", nn::Activation::Relu)
           .Default(std::nullopt);
   if (!known)
-    return Error(Code::C109, fields.where(), ": key 'hidden_act' with value ",
-                 Quoted(act),
+    return Error(Code::C109, fields.where(), ": key ",
+                 Quoted(std::string_view(actKey)), " with value ", Quoted(act),
                  " is not supported; supported: silu, swish, gelu, gelu_new, "
                  "gelu_pytorch_tanh, relu.");
   out.act = *known;

@@ -33,7 +33,7 @@ struct ConfigKey {
 };
 
 /// Refuses a key that is neither in |keys| nor known for every family (C108),
-/// a value that an Only key does not allow (C109), and quantised checkpoints
+/// a value that an Only key does not allow (C109), and compressed checkpoints
 /// (C110). |modelType| is for messages.
 absl::Status checkKeys(const ::moe::Json &config,
                        llvm::ArrayRef<ConfigKey> keys,
@@ -65,7 +65,8 @@ struct CommonConfig {
   nn::Activation act = nn::Activation::Silu;
 };
 absl::StatusOr<CommonConfig> readCommon(::moe::JsonFields &fields,
-                                        double defaultEps);
+                                        double defaultEps,
+                                        llvm::StringRef actKey = "hidden_act");
 
 /// Grouped-query attention.
 struct HeadsConfig {

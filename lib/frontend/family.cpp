@@ -2,6 +2,7 @@
 #include "lib/frontend/family.h"
 
 #include "lib/core/status_macros.h"
+#include "lib/core/tensor_pattern.h"
 
 namespace mlir::moe::frontend {
 
@@ -20,8 +21,9 @@ llvm::ArrayRef<const Family *> allFamilies() {
   return table;
 }
 
-absl::Status readModel(ImportContext &in, double defaultEps) {
-  ASSIGN_OR_RETURN(in.common, readCommon(in.config, defaultEps));
+absl::Status readModel(ImportContext &in, double defaultEps,
+                       llvm::StringRef actKey) {
+  ASSIGN_OR_RETURN(in.common, readCommon(in.config, defaultEps, actKey));
   in.weights.setLayers(in.common.layers);
   return absl::OkStatus();
 }
@@ -77,7 +79,7 @@ MlpParams declareExperts(ImportContext &in, llvm::StringRef prefix,
   out.act = in.common.act;
   std::string base = prefix.str() + "experts.";
   std::string fused = base + "gate_up_proj";
-  if (in.weights.has(expandPattern(fused, layers.lo, 0))) {
+  if (in.weights.has(::moe::ExpandPattern(fused, layers.lo, 0))) {
     Source gateUp{.pattern = fused, .shape = {e, 2 * width, hidden}};
     gateUp.strides = {2 * width * hidden, hidden, 1};
     Source down{.pattern = base + "down_proj", .shape = {e, hidden, width}};

@@ -40,7 +40,8 @@ llvm::ArrayRef<const Family *> allFamilies();
 //===----------------------------------------------------------------------===//
 
 /// readCommon into `in.common`; also tells `weights` the number of layers.
-absl::Status readModel(ImportContext &in, double defaultEps);
+absl::Status readModel(ImportContext &in, double defaultEps,
+                       llvm::StringRef actKey = "hidden_act");
 
 /// readExperts; also tells `weights` the number of experts.
 absl::StatusOr<ExpertsConfig>

@@ -89,6 +89,9 @@ import(MLIRContext &context, const std::string &path, const std::string &name,
                                            .follow_links = followLinks}));
 
   Weights weights(checkpoint);
+  ASSIGN_OR_RETURN(std::optional<Quantization> quantization,
+                   readQuantization(config));
+  weights.setQuantization(quantization);
   ModelBuilder model(context, weights, name);
   ImportContext in{family->modelType, config, weights, model, {}, lines};
   RETURN_IF_ERROR(family->build(in));

@@ -3,6 +3,9 @@
 
 #include "lib/core/status_macros.h"
 
+#include <array>
+#include <limits>
+
 namespace mlir::moe::frontend {
 
 using ::moe::Code;
@@ -32,29 +35,75 @@ absl::Status readWindows(::moe::JsonFields &config, int64_t window,
   return absl::OkStatus();
 }
 
+std::vector<LayerRange> periodsOf(llvm::ArrayRef<LayerKind> layers) {
+  constexpr int64_t kMostPeriod = 32;
+  int64_t count = layers.size();
+  // The least number of blocks from a layer on, and the loop that starts there.
+  std::vector<int64_t> least(count + 1, 0);
+  std::vector<LayerRange> first(count);
+  // Layers from one on that equal the one a period behind them.
+  std::vector<std::array<int64_t, kMostPeriod + 1>> same(count + 1);
+  for (int64_t lo = count - 1; lo >= 0; --lo) {
+    least[lo] = std::numeric_limits<int64_t>::max();
+    int64_t most = std::min(kMostPeriod, count - lo);
+    for (int64_t period = 1; period <= most; ++period) {
+      if (lo + period < count && layers[lo] == layers[lo + period])
+        same[lo][period] = same[lo + 1][period] + 1;
+      int64_t times = same[lo][period] / period + 1;
+      // The last time may belong to what follows.
+      for (int64_t n : {times, times - 1}) {
+        if (n < (period == 1 ? 1 : 2))
+          continue;
+        int64_t hi = lo + n * period, blocks = period + least[hi];
+        if (blocks < least[lo] || (blocks == least[lo] && hi > first[lo].hi)) {
+          least[lo] = blocks;
+          first[lo] = {lo, hi, period};
+        }
+      }
+    }
+  }
+  std::vector<LayerRange> loops;
+  for (int64_t lo = 0; lo < count; lo = loops.back().hi)
+    loops.push_back(first[lo]);
+  return loops;
+}
+
 void buildDecoder(
     ImportContext &in, const FrameParams &frame, const AttentionParams &attn,
     const RopeTable &rope, llvm::ArrayRef<LayerKind> layers,
     llvm::function_ref<FeedForward(bool, LayerRange, const std::string &)>
         declare) {
-  struct Run {
+  struct Part {
     LayerKind kind;
     LayerRange range;
     FeedForward ffn;
+    AttentionParams attn;
+    Param attnNorm, attnNormBias, ffnNorm, ffnNormBias;
   };
   // Parameters are declared in front of the model.
-  std::vector<Run> runs;
-  int64_t count = layers.size(), made[2] = {0, 0};
-  for (int64_t lo = 0, hi = 0; lo < count; lo = hi) {
-    for (hi = lo + 1; hi < count && layers[hi] == layers[lo];)
-      ++hi;
-    int64_t &nth = made[layers[lo].mixture];
-    std::string suffix = nth ? "_" + std::to_string(nth) : "";
-    ++nth;
-    runs.push_back({layers[lo], {lo, hi}, {}});
-    runs.back().ffn = declare(layers[lo].mixture, {lo, hi}, suffix);
-  }
   ModelBuilder &m = in.model;
+  llvm::SmallVector<std::vector<Part>> loops;
+  int64_t made[2] = {0, 0};
+  std::vector<LayerRange> periods = periodsOf(layers);
+  bool turns = llvm::any_of(
+      periods, [](const LayerRange &period) { return period.step != 1; });
+  for (const LayerRange &period : periods) {
+    loops.emplace_back();
+    for (int64_t lo = period.lo; lo < period.lo + period.step; ++lo) {
+      LayerRange range{lo, period.hi, period.step};
+      auto own = [&](Param whole) {
+        return turns ? m.over(whole, range) : whole;
+      };
+      int64_t &nth = made[layers[lo].mixture];
+      std::string suffix = nth ? "_" + std::to_string(nth) : "";
+      ++nth;
+      loops.back().push_back({layers[lo], range,
+                              declare(layers[lo].mixture, range, suffix),
+                              turns ? over(m, attn, range) : attn,
+                              own(frame.attnNorm), own(frame.attnNormBias),
+                              own(frame.ffnNorm), own(frame.ffnNormBias)});
+    }
+  }
   double eps = in.common.eps;
   Value x = m.begin(frame.embed);
   Value table = m.ropeTable(rope);
@@ -62,14 +111,20 @@ void buildDecoder(
     return frame.layerNorms ? m.layerNorm(y, weight, bias, layer, eps)
                             : m.rmsNorm(y, weight, layer, eps);
   };
-  for (const Run &run : runs)
-    x = m.layers(run.range, x, [&](Value layer, Value y) {
-      Value n = norm(y, frame.attnNorm, frame.attnNormBias, layer);
-      Value h = m.add(y, attention(m, attn, n, table, layer, run.kind.window));
-      if (!run.kind.mixture)
-        return m.mlp(h, frame.ffnNorm, eps, layer, run.ffn.dense);
-      Value f = norm(h, frame.ffnNorm, frame.ffnNormBias, layer);
-      return m.add(h, m.moeLayer(f, layer, run.ffn.moe));
+  auto block = [&](const Part &part, Value layer, Value y) {
+    Value n = norm(y, part.attnNorm, part.attnNormBias, layer);
+    Value h =
+        m.add(y, attention(m, part.attn, n, table, layer, part.kind.window));
+    if (!part.kind.mixture)
+      return m.mlp(h, part.ffnNorm, eps, layer, part.ffn.dense);
+    Value f = norm(h, part.ffnNorm, part.ffnNormBias, layer);
+    return m.add(h, m.moeLayer(f, layer, part.ffn.moe));
+  };
+  for (const std::vector<Part> &parts : loops)
+    x = m.layers(parts.front().range, x, [&](Value layer, Value y) {
+      for (const Part &part : parts)
+        y = block(part, layer, y);
+      return y;
     });
   if (!frame.headBias && !frame.layerNorms)
     return m.end(x, frame.norm, eps, frame.head);
@@ -106,6 +161,7 @@ void buildDecoder(ImportContext &in, const FrameParams &frame,
     moe.expert = declareExperts(in, ffn, {}, e, range, s);
     moe.gate = m.matrix("gate" + s, ffn + "gate.weight", e.count,
                         in.common.hidden, range);
+    m.ofRouter(moe.gate);
     if (!config.gateBias.empty())
       moe.gateBias = m.param("gate_bias" + s, {e.count},
                              Source{.pattern = ffn + config.gateBias.str(),

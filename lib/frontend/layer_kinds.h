@@ -20,16 +20,21 @@ absl::Status readWindows(::moe::JsonFields &config, int64_t window,
                          llvm::function_ref<bool(int64_t)> slides,
                          llvm::MutableArrayRef<LayerKind> layers);
 
-/// The parameters of the feed-forward part of one run of equal layers.
+/// Loops that together run |layers| in order, `step` layers in each round: as
+/// few blocks in all bodies together as can be. Equal layers are one loop of
+/// step 1, layers that take turns one loop of their period.
+std::vector<LayerRange> periodsOf(llvm::ArrayRef<LayerKind> layers);
+
+/// The parameters of the feed-forward part of equal layers.
 struct FeedForward {
   MlpParams dense;
   MoeParams moe;
 };
 
 /// A whole decoder of pre-norm blocks, x + attention(norm(x)), then
-/// x + feed-forward(norm(x)): one loop for each run of layers of one kind.
-/// |declare| makes the parameters of a run; names it gives them end in |suffix|,
-/// which is empty for the first run of a kind. Dense layers have RMS norms.
+/// x + feed-forward(norm(x)), in the loops of periodsOf. |declare| makes the
+/// parameters of one place in one loop; names it gives them end in |suffix|,
+/// which is empty for the first of a kind. Dense layers have RMS norms.
 void buildDecoder(ImportContext &in, const FrameParams &frame,
                   const AttentionParams &attn, const RopeTable &rope,
                   llvm::ArrayRef<LayerKind> layers,

@@ -2,9 +2,11 @@
 #include "lib/frontend/weights.h"
 
 #include "lib/core/status_macros.h"
+#include "lib/core/tensor_pattern.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <algorithm>
 
@@ -17,20 +19,15 @@ using ::moe::Quoted;
 using ::moe::ShownPath;
 using ::moe::Tensor;
 
-std::string expandPattern(llvm::StringRef pattern, int64_t layer,
-                          int64_t expert) {
-  std::string out;
-  while (!pattern.empty()) {
-    if (pattern.consume_front("{i}"))
-      out += std::to_string(layer);
-    else if (pattern.consume_front("{e}"))
-      out += std::to_string(expert);
-    else {
-      out += pattern.front();
-      pattern = pattern.drop_front();
-    }
-  }
-  return out;
+std::string patternOver(const std::string &pattern,
+                        std::optional<LayerRange> range) {
+  if (!range || range->step == 1)
+    return pattern;
+  std::string place = "{" + std::to_string(range->step) + "i";
+  if (range->lo)
+    place += "+" + std::to_string(range->lo);
+  auto [front, back] = llvm::StringRef(pattern).split("{i}");
+  return (front + place + "}" + back).str();
 }
 
 static std::string shownShape(llvm::ArrayRef<int64_t> shape) {
@@ -75,10 +72,44 @@ absl::Status Weights::checkCounts(const Source &source,
     RETURN_IF_ERROR(check(pattern.split("{i}").first.str(), "layers",
                           "num_hidden_layers", layers, skipped));
   if (pattern.contains("{e}"))
-    RETURN_IF_ERROR(check(
-        expandPattern(pattern.split("{e}").first, range ? range->lo : 0, 0),
-        "experts", expertsKey, experts, 0));
+    RETURN_IF_ERROR(
+        check(::moe::ExpandPattern(std::string_view(pattern.split("{e}").first),
+                                   range ? range->lo : 0, 0),
+              "experts", expertsKey, experts, 0));
   return absl::OkStatus();
+}
+
+Source Weights::withScales(Source source,
+                           std::optional<LayerRange> range) const {
+  if (!quantized || source.scales || source.shape.size() != 2 ||
+      quantized->stored != ::moe::StoredNumber::kF8E4M3)
+    return source;
+  const Tensor *first = checkpoint.Find(
+      ::moe::ExpandPattern(source.pattern, range ? range->lo : 0, 0));
+  if (!first || first->dtype != DType::kF8E4M3)
+    return source;
+  source.scales = {
+      source.pattern + "_scale_inv",
+      {int64_t(llvm::divideCeil(source.shape[0], quantized->blockRows)),
+       int64_t(llvm::divideCeil(source.shape[1], quantized->blockColumns))}};
+  return source;
+}
+
+absl::StatusOr<const Tensor *>
+Weights::get(const std::string &name, llvm::ArrayRef<int64_t> shape) const {
+  const Tensor *tensor = checkpoint.Find(name);
+  if (!tensor)
+    return Error(Code::W101, ShownPath(dir()), ": tensor ", Quoted(name), " ",
+                 shownShape(shape),
+                 " is missing, which a model of this config.json has. Take "
+                 "config.json and weights from one model.");
+  if (llvm::ArrayRef<int64_t>(tensor->shape) != shape)
+    return Error(Code::W102, ShownPath(checkpoint.FileOf(*tensor).path()),
+                 ": tensor ", Quoted(name), " is ", shownShape(tensor->shape),
+                 ", expected ", shownShape(shape),
+                 " by config.json. Take config.json and weights from one "
+                 "model.");
+  return tensor;
 }
 
 absl::StatusOr<DType> Weights::use(const Source &source,
@@ -87,38 +118,45 @@ absl::StatusOr<DType> Weights::use(const Source &source,
   bool perExpert = llvm::StringRef(source.pattern).contains("{e}");
   LayerRange over = range.value_or(LayerRange{0, 1});
   const Tensor *first = nullptr;
-  for (int64_t i = over.lo; i < over.hi; ++i)
+  ::moe::ScaledLayout layout;
+  if (source.scales)
+    layout.stored = quantized->stored;
+  auto unsupported = [&](const Tensor &tensor, std::string_view supported) {
+    return Error(Code::W110, ShownPath(checkpoint.FileOf(tensor).path()),
+                 ": tensor ", Quoted(tensor.name), " is ",
+                 ::moe::DTypeName(tensor.dtype), "; supported: ", supported,
+                 ". Convert the checkpoint.");
+  };
+  for (int64_t i = over.lo; i < over.hi; i += over.step)
     for (int64_t e = 0; e < (perExpert ? experts : 1); ++e) {
-      std::string name = expandPattern(source.pattern, i, e);
-      const Tensor *tensor = checkpoint.Find(name);
-      if (!tensor)
-        return Error(Code::W101, ShownPath(dir()), ": tensor ", Quoted(name),
-                     " ", shownShape(source.shape),
-                     " is missing, which a model of this config.json has. Take "
-                     "config.json and weights from one "
-                     "model.");
-      std::string file = ShownPath(checkpoint.FileOf(*tensor).path());
-      if (llvm::ArrayRef<int64_t>(tensor->shape) !=
-          llvm::ArrayRef<int64_t>(source.shape))
-        return Error(
-            Code::W102, file, ": tensor ", Quoted(name), " is ",
-            shownShape(tensor->shape), ", expected ", shownShape(source.shape),
-            " by config.json. Take config.json and weights from one model.");
+      ASSIGN_OR_RETURN(
+          const Tensor *tensor,
+          get(::moe::ExpandPattern(source.pattern, i, e), source.shape));
+      used.insert(tensor);
+      if (source.scales) {
+        ASSIGN_OR_RETURN(const Tensor *scales,
+                         get(::moe::ExpandPattern(source.scales->pattern, i, e),
+                             source.scales->shape));
+        used.insert(scales);
+        if (tensor->dtype != layout.NumberType())
+          return unsupported(*tensor, ::moe::DTypeName(layout.NumberType()));
+        if (scales->dtype != layout.ScaleType())
+          return unsupported(*scales, ::moe::DTypeName(layout.ScaleType()));
+        continue;
+      }
       if (tensor->dtype != DType::kF32 && tensor->dtype != DType::kBF16 &&
           tensor->dtype != DType::kF16)
-        return Error(Code::W110, file, ": tensor ", Quoted(name), " is ",
-                     ::moe::DTypeName(tensor->dtype),
-                     "; supported: f32, bf16, f16. Convert the checkpoint.");
+        return unsupported(*tensor, "f32, bf16, f16");
       first = first ? first : tensor;
       if (tensor->dtype != first->dtype)
-        return Error(Code::W109, file, ": tensor ", Quoted(name), " is ",
+        return Error(Code::W109, ShownPath(checkpoint.FileOf(*tensor).path()),
+                     ": tensor ", Quoted(tensor->name), " is ",
                      ::moe::DTypeName(tensor->dtype), ", but ",
                      Quoted(first->name), " is ",
                      ::moe::DTypeName(first->dtype),
                      ". Convert the checkpoint to one dtype.");
-      used.insert(tensor);
     }
-  return first->dtype;
+  return source.scales ? quantized->dtype : first->dtype;
 }
 
 absl::StatusOr<std::vector<std::string>>

@@ -5,6 +5,7 @@
 #define MOE_LIB_FRONTEND_WEIGHTS_H
 
 #include "lib/core/checkpoint.h"
+#include "lib/frontend/quantization.h"
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -19,19 +20,27 @@
 
 namespace mlir::moe::frontend {
 
-/// Layers [lo, hi).
+/// Layers lo, lo + step, … below hi.
 struct LayerRange {
-  int64_t lo = 0, hi = 0;
+  int64_t lo = 0, hi = 0, step = 1;
   bool empty() const { return lo >= hi; }
+  int64_t count() const { return empty() ? 0 : (hi - lo - 1) / step + 1; }
+};
+
+/// Where the scales of a quantised tensor lie.
+struct Scales {
+  std::string pattern;
+  llvm::SmallVector<int64_t, 3> shape;
 };
 
 /// Rows of a parameter in a checkpoint: the fields of `#nn.source`, `{i}`
 /// standing for the layer and `{e}` for the expert.
 struct Source {
   std::string pattern;
-  llvm::SmallVector<int64_t, 3> shape;
+  llvm::SmallVector<int64_t, 3> shape = {};
   int64_t at = 0, rows = 0, offset = 0;
   llvm::SmallVector<int64_t, 3> strides = {};
+  std::optional<Scales> scales = std::nullopt; ///< of a quantised tensor
 };
 
 /// Which tensors a model asks for, and what is wrong with them. Borrows the
@@ -50,15 +59,22 @@ public:
     expertsKey = std::move(key), experts = count;
   }
 
+  void setQuantization(std::optional<Quantization> value) { quantized = value; }
+  const std::optional<Quantization> &quantization() const { return quantized; }
+
   bool has(llvm::StringRef name) const {
     return checkpoint.Find(std::string_view(name)) != nullptr;
   }
+
+  /// |source| with the scales that it has in a checkpoint of "fp8".
+  Source withScales(Source source, std::optional<LayerRange> range) const;
 
   /// Marks all tensors of |source| as used and gives their dtype: over |range|
   /// where the pattern holds {i}, over all experts where it holds {e}.
   /// C106 if the checkpoint has another number of layers or experts, W101 if a
   /// tensor is missing, W102 if its shape differs, W109 if they differ in
-  /// dtype, W110 if it is none of f32, bf16, f16.
+  /// dtype, W110 if it is none of f32, bf16, f16. Quantised tensors have the
+  /// dtype that they are read as.
   absl::StatusOr<::moe::DType> use(const Source &source,
                                    std::optional<LayerRange> range);
 
@@ -73,6 +89,8 @@ public:
   const std::string &dir() const { return checkpoint.dir(); }
 
 private:
+  absl::StatusOr<const ::moe::Tensor *>
+  get(const std::string &name, llvm::ArrayRef<int64_t> shape) const;
   absl::Status checkCounts(const Source &source,
                            std::optional<LayerRange> range);
   int64_t countAfter(llvm::StringRef prefix) const;
@@ -80,13 +98,14 @@ private:
   const ::moe::Checkpoint &checkpoint;
   llvm::DenseSet<const ::moe::Tensor *> used;
   llvm::StringSet<> counted; // prefixes whose numbers were checked
+  std::optional<Quantization> quantized;
   std::string expertsKey = "num_experts";
   int64_t layers = 0, skipped = 0, experts = 0;
 };
 
-/// |pattern| with {i} and {e} replaced.
-std::string expandPattern(llvm::StringRef pattern, int64_t layer,
-                          int64_t expert);
+/// |pattern| by the index of a loop over |range| where that takes steps.
+std::string patternOver(const std::string &pattern,
+                        std::optional<LayerRange> range);
 
 } // namespace mlir::moe::frontend
 

@@ -2,7 +2,7 @@
 #include "lib/interpreter/params.h"
 
 #include "dialect/nn/NnParams.h"
-#include "lib/core/dtype.h"
+#include "lib/core/scaled.h"
 #include "lib/core/tensor_pattern.h"
 
 using namespace mlir;
@@ -76,13 +76,22 @@ static FailureOr<Layout> layoutOf(nn::ParamOp param, nn::SourceAttr source,
     return user->emitOpError("expects three strides in the sources of @")
            << param.getSymName();
   }
-  int64_t size = 1;
-  for (int64_t dim : source.getShape())
-    size *= dim;
+  int64_t size = nn::numbersOf(source).value_or(0);
   if (layout.offset < 0 || layout.strideG < 0 || layout.strideN < 0 ||
       layout.strideK < 0 || layout.last(perExpert ? 1 : groups) >= size)
     return user->emitOpError("expects the sources of @")
            << param.getSymName() << " to lie within their tensors";
+  return layout;
+}
+
+static ::moe::ScaledLayout scaledLayout(nn::SourceAttr source) {
+  nn::ScaledAttr scaled = source.getScaled();
+  ::moe::ScaledLayout layout;
+  if (nn::storedName(scaled) == "f4e2m1")
+    layout.stored = ::moe::StoredNumber::kF4E2M1;
+  layout.columns = nn::scaledColumns(source);
+  layout.block_rows = scaled.getBlock()[0];
+  layout.block_columns = scaled.getBlock()[1];
   return layout;
 }
 
@@ -101,18 +110,19 @@ FailureOr<Tensor<T>> CheckpointParams<T>::get(nn::ParamOp param,
   };
   auto type = param.getTensorType();
   nn::ParamGroups whole = nn::groupsOf(param);
-  int64_t groups = whole.groups, rows = whole.n,
-          first = firstOf(param, rank);
+  int64_t groups = whole.groups, rows = whole.n, first = firstOf(param, rank);
   std::vector<T> values(type.getNumElements());
+  std::string name;
+  llvm::raw_string_ostream(name) << type.getElementType();
+  std::optional<::moe::DType> dtype = ::moe::DTypeFromName(name);
   for (auto source : param.getSources().template getAsRange<nn::SourceAttr>()) {
     auto layout = layoutOf(param, source, first + groups, user);
     if (failed(layout))
       return abandon();
     bool perExpert = source.getPattern().getValue().contains("{e}");
     for (int64_t g = 0; g < groups; ++g) {
-      auto found =
-          checkpoint.Get(::moe::ExpandPattern(
-              std::string_view(source.getPattern().getValue()), layer, first + g));
+      auto found = checkpoint.Get(::moe::ExpandPattern(
+          std::string_view(source.getPattern().getValue()), layer, first + g));
       if (!found.ok()) {
         user->emitOpError("cannot read @")
             << param.getSymName() << ": "
@@ -120,8 +130,31 @@ FailureOr<Tensor<T>> CheckpointParams<T>::get(nn::ParamOp param,
         return abandon();
       }
       const ::moe::Tensor &stored = **found;
+      std::optional<::moe::ScaledLayout> scaled;
+      const ::moe::Tensor *scales = nullptr;
+      if (nn::ScaledAttr attr = source.getScaled()) {
+        scaled = scaledLayout(source);
+        auto other = checkpoint.Get(::moe::ExpandPattern(
+            std::string_view(attr.getPattern().getValue()), layer, first + g));
+        if (!other.ok()) {
+          user->emitOpError("cannot read @")
+              << param.getSymName() << ": "
+              << std::string(other.status().message());
+          return abandon();
+        }
+        scales = *other;
+        if (llvm::ArrayRef<int64_t>(scales->shape) != attr.getShape() ||
+            scales->dtype != scaled->ScaleType() || !scales->data) {
+          user->emitOpError("expects ")
+              << scales->name << " to hold the scales of @"
+              << param.getSymName();
+          return abandon();
+        }
+      }
       if (llvm::ArrayRef<int64_t>(stored.shape) != source.getShape() ||
-          !::moe::IsFloat(stored.dtype) || !stored.data) {
+          (scaled ? stored.dtype != scaled->NumberType()
+                  : !::moe::IsFloat(stored.dtype)) ||
+          !stored.data) {
         user->emitOpError("expects ")
             << stored.name
             << " to hold numbers in the shape that the source of @"
@@ -134,6 +167,15 @@ FailureOr<Tensor<T>> CheckpointParams<T>::get(nn::ParamOp param,
       T *target = values.data() + (g * rows + layout->at) * layout->k;
       for (int64_t n = 0; n < layout->rows; ++n) {
         for (int64_t k = 0; k < layout->k; ++k) {
+          if (scaled) {
+            float value = ::moe::LoadScaled(*scaled, stored.data, scales->data,
+                                            base + n * layout->strideN +
+                                                k * layout->strideK);
+            std::byte rounded[4];
+            ::moe::StoreFloat(*dtype, value, rounded);
+            *target++ = ::moe::LoadFloat(*dtype, rounded);
+            continue;
+          }
           const std::byte *element =
               stored.data +
               (base + n * layout->strideN + k * layout->strideK) * width;

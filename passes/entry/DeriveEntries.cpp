@@ -4,6 +4,7 @@
 // becomes
 //   func.func @score(%ids, %positions, %seqs) -> (logits, routing.idx, routing.weight)
 //   func.func @prefill(%ids, %positions, %seqs, %slot, %table, %cache) -> logits of the last tokens
+#include "dialect/nn/NnParams.h"
 #include "passes/entry/Passes.h"
 
 #include "mlir/IR/IRMapping.h"
@@ -103,25 +104,52 @@ static void addResults(func::FuncOp entry, ValueRange values,
   }
 }
 
-/// Keeps indices and weights of every route of a layers loop as results.
+/// The layer that |route| belongs to, by the index of its loop.
+static ::moe::LayerPlace layerOf(RouteOp route) {
+  for (Value operand : route->getOperands())
+    if (auto get = operand.getDefiningOp<nn::ParamGetOp>())
+      if (auto place = nn::placeOf(get))
+        return *place;
+  return {};
+}
+
+/// The routes of a loop, one for each of its layers: the last, where attention
+/// routes too.
+static SmallVector<std::pair<::moe::LayerPlace, RouteOp>>
+routesOf(nn::LayersOp loop) {
+  SmallVector<std::pair<::moe::LayerPlace, RouteOp>> routes;
+  for (RouteOp route : loop.getBody().front().getOps<RouteOp>()) {
+    if (!isa<PlanType>(route.getResult(0).getType()))
+      continue;
+    ::moe::LayerPlace place = layerOf(route);
+    llvm::erase_if(routes, [&](const auto &other) {
+      return other.first.offset == place.offset;
+    });
+    routes.push_back({place, route});
+  }
+  return routes;
+}
+
+/// Keeps indices and weights of the routes of layers loops as results.
 static void exposeRouting(func::FuncOp entry) {
   SmallVector<nn::LayersOp> loops(
       entry.getBody().front().getOps<nn::LayersOp>());
   int64_t index = 0;
   for (nn::LayersOp loop : loops) {
-    SmallVector<RouteOp> routes(loop.getBody().front().getOps<RouteOp>());
-    if (routes.size() != 1)
+    auto routes = routesOf(loop);
+    if (routes.empty())
       continue;
-    RouteOp route = routes.front();
-    OpBuilder b(route->getBlock()->getTerminator());
-    Value idx = PlanIndicesOp::create(b, route.getLoc(), route.getPlan());
-    Operation *end = route->getBlock()->getTerminator();
-    end->insertOperands(end->getNumOperands(),
-                        ValueRange{idx, route.getWeights()});
+    Operation *end = loop.getBody().front().getTerminator();
+    OpBuilder b(end);
     SmallVector<Type> types(loop.getResultTypes());
-    for (Value value : ValueRange{idx, route.getWeights()})
-      types.push_back(
-          nn::LayersOp::stackedType(loop.getNumLayers(), value.getType()));
+    for (auto &[place, route] : routes) {
+      Value idx = PlanIndicesOp::create(b, route.getLoc(), route.getPlan());
+      end->insertOperands(end->getNumOperands(),
+                          ValueRange{idx, route.getWeights()});
+      for (Value value : ValueRange{idx, route.getWeights()})
+        types.push_back(
+            nn::LayersOp::stackedType(loop.getNumLayers(), value.getType()));
+    }
     b.setInsertionPoint(loop);
     auto wider = nn::LayersOp::create(
         b, loop.getLoc(), types, loop.getLowerAttr(), loop.getUpperAttr(),
@@ -130,13 +158,23 @@ static void exposeRouting(func::FuncOp entry) {
     loop.replaceAllUsesWith(
         wider.getResults().take_front(loop.getNumResults()));
     loop.erase();
-    std::string prefix =
-        index ? "routing." + std::to_string(index) + "." : "routing.";
-    addResults(entry, wider.getResults().take_back(2),
-               {prefix + "idx", prefix + "weight"},
-               b.getI64ArrayAttr(
-                   {int64_t(wider.getLower()), int64_t(wider.getUpper())}));
-    ++index;
+    auto results = wider.getResults().take_back(2 * routes.size());
+    for (auto &[place, route] : routes) {
+      std::string prefix =
+          index ? "routing." + std::to_string(index) + "." : "routing.";
+      auto layer = [&](int64_t step) {
+        return place.scale * step + place.offset;
+      };
+      int64_t lower = wider.getLower(), upper = wider.getUpper();
+      SmallVector<int64_t> layers{layer(lower), layer(upper - 1) + 1};
+      if (place.scale != 1)
+        layers.push_back(place.scale);
+      addResults(entry, results.take_front(2),
+                 {prefix + "idx", prefix + "weight"},
+                 b.getI64ArrayAttr(layers));
+      results = results.drop_front(2);
+      ++index;
+    }
   }
 }
 
@@ -145,12 +183,38 @@ static void useCache(func::FuncOp entry) {
   Block &body = entry.getBody().front();
   Value seqs = body.getArgument(2), slot = body.getArgument(3),
         table = body.getArgument(4), cache = body.getArgument(5);
+  auto loopOf = [](nn::AttendOp op) {
+    return op->getParentOfType<nn::LayersOp>();
+  };
+  DenseMap<Operation *, int64_t> inLoop;
+  entry.walk([&](nn::AttendOp op) { ++inLoop[loopOf(op)]; });
+  // Layers of the cache in the order of the model.
+  DenseMap<Operation *, int64_t> seen;
+  int64_t first = 0;
+  Operation *current = nullptr;
   entry.walk([&](nn::AttendOp op) {
     OpBuilder b(op);
-    auto loop = op->getParentOfType<nn::LayersOp>();
-    Value layer =
-        loop ? loop.getLayerIndex()
-             : Value(arith::ConstantIndexOp::create(b, op.getLoc(), 0));
+    auto loop = loopOf(op);
+    auto number = [&](int64_t value) -> Value {
+      return arith::ConstantIndexOp::create(b, op.getLoc(), value);
+    };
+    if (current && current != loop) {
+      auto before = cast<nn::LayersOp>(current);
+      first += before.getNumLayers() * inLoop[before];
+    }
+    current = loop;
+    Value layer;
+    if (!loop) {
+      layer = number(first++);
+    } else {
+      int64_t step = inLoop[loop],
+              at = first + seen[loop]++ - int64_t(loop.getLower()) * step;
+      layer = loop.getLayerIndex();
+      if (step != 1)
+        layer = arith::MulIOp::create(b, op.getLoc(), layer, number(step));
+      if (at != 0)
+        layer = arith::AddIOp::create(b, op.getLoc(), layer, number(at));
+    }
     op.getCacheMutable().assign(cache);
     op.getLayerMutable().assign(layer);
     op.getSlotMutable().assign(slot);

@@ -85,6 +85,18 @@ static LogicalResult retype(Operation &op, Type element) {
         return failure();
     }
     setElement(layer.getY(), elementOf(layer.getX()));
+  } else if (auto experts = dyn_cast<ExpertsOp>(op)) {
+    Type own = elementOf(experts.getRows());
+    setElement(experts.getBody().getArgument(0), own);
+    if (failed(propagate(experts.getBody().front(), element)))
+      return failure();
+    setElement(experts.getY(), own);
+  } else if (auto route = dyn_cast<RouteOp>(op)) {
+    // Routers compute in f32.
+    OpBuilder b(&op);
+    if (!elementOf(route.getX()).isF32())
+      route.getXMutable().assign(
+          castTo(b, op.getLoc(), route.getX(), b.getF32Type()));
   } else if (auto end = dyn_cast<nn::ReturnOp>(op)) {
     auto model = cast<nn::ModelOp>(end->getParentOp());
     OpBuilder b(end);

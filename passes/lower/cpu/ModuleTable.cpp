@@ -41,6 +41,7 @@ static void addPackEntry(ModuleOp module, Isa isa, StringRef name, Type source,
 
 void cpu::addPackEntries(ModuleOp module, Isa isa,
                          SmallVectorImpl<std::string> &names) {
+  addScaledEntries(module, isa, names);
   for (auto param : module.getOps<nn::ParamOp>()) {
     auto format = param->getAttrOfType<StringAttr>("nn.format");
     if (!format || format.getValue() == "raw")

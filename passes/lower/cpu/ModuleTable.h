@@ -12,6 +12,10 @@ namespace mlir::moe::cpu {
 void addPackEntries(ModuleOp module, Isa isa,
                     SmallVectorImpl<std::string> &names);
 
+/// The same for quantised sources (PackScaled.cpp).
+void addScaledEntries(ModuleOp module, Isa isa,
+                      SmallVectorImpl<std::string> &names);
+
 /// Adds `moe_module_v1()` and the table of |names| that it returns.
 void addModuleTable(ModuleOp module, ArrayRef<std::string> names);
 } // namespace mlir::moe::cpu
