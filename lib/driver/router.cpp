@@ -50,6 +50,15 @@ static bool sizesAgree(RankedTensorType expected, RankedTensorType found) {
                       });
 }
 
+/// The arguments of |router| that a layer gives: the tokens and the parameters.
+static SmallVector<unsigned> givenArguments(RouterOp router) {
+  SmallVector<unsigned> arguments;
+  for (unsigned i = 0; i < router.getNumArguments(); ++i)
+    if (!router.getArgAttr(i, "moe.input"))
+      arguments.push_back(i);
+  return arguments;
+}
+
 /// Types of what |layer| gives its router: the tokens, then its parameters.
 static SmallVector<RankedTensorType> givenTypes(LayerOp layer) {
   SmallVector<RankedTensorType> types{
@@ -64,16 +73,22 @@ static SmallVector<RankedTensorType> givenTypes(LayerOp layer) {
 static absl::Status checkFit(RouterOp router, LayerOp layer) {
   std::string name = Joined("router ", Quoted(router.getSymName().str()));
   SmallVector<RankedTensorType> given = givenTypes(layer);
-  if (router.getNumArguments() != given.size())
+  SmallVector<unsigned> arguments = givenArguments(router);
+  if (arguments.size() != given.size())
     return Error(Code::K102, name, " takes the tokens and ",
-                 int(router.getNumArguments()) - 1,
+                 arguments.size() - 1,
                  " parameters, but the model's layers have ", given.size() - 1,
                  " for their router");
-  for (auto [i, type] : llvm::enumerate(router.getArgumentTypes()))
-    if (!sizesAgree(dyn_cast<RankedTensorType>(type), given[i]))
+  for (auto [i, expected] : llvm::zip(arguments, given)) {
+    Type type = router.getArgumentTypes()[i];
+    if (!sizesAgree(dyn_cast<RankedTensorType>(type), expected))
       return Error(Code::K102, name, ": argument ", i, " is ", shown(type),
-                   ", but the model gives ", shown(given[i]));
-  auto plan = cast<PlanType>(router.getResultTypes()[0]);
+                   ", but the model gives ", shown(expected));
+  }
+  auto plan = dyn_cast<PlanType>(router.getResultTypes()[0]);
+  if (!plan)
+    return Error(Code::K102, name, " gives weights and no plan, but a layer ",
+                 "needs to know which token goes to which expert");
   if (int64_t(plan.getExperts()) != int64_t(layer.getExperts()))
     return Error(Code::K102, name, " chooses among ", plan.getExperts(),
                  " experts, but the model's layers have ", layer.getExperts());
@@ -84,9 +99,9 @@ static absl::Status checkFit(RouterOp router, LayerOp layer) {
 static absl::Status adoptElements(RouterOp router, LayerOp layer) {
   SmallVector<RankedTensorType> given = givenTypes(layer);
   SmallVector<Type> types(router.getArgumentTypes());
-  for (unsigned i = 1; i < types.size(); ++i) {
-    types[i] =
-        cast<RankedTensorType>(types[i]).clone(given[i].getElementType());
+  for (auto [i, type] :
+       llvm::drop_begin(llvm::zip_equal(givenArguments(router), given))) {
+    types[i] = cast<RankedTensorType>(types[i]).clone(type.getElementType());
     router.getBody().getArgument(i).setType(types[i]);
   }
   router.setFunctionType(
@@ -96,6 +111,24 @@ static absl::Status adoptElements(RouterOp router, LayerOp layer) {
     return diagnostics.error(
         Code::K102, Joined("router ", Quoted(router.getSymName().str())));
   return absl::OkStatus();
+}
+
+/// Says where the choice for a token depends on other tokens of the call, later
+/// ones too: such a model answers a prompt and its parts differently.
+static void warnOfOtherTokens(RouterOp router, const LogLine &log) {
+  Operation *found = nullptr;
+  router.walk([&](Operation *op) {
+    auto softmax = dyn_cast<nn::SoftmaxOp>(op);
+    if (isa<CapacityOp, NextChoiceOp, SelectTokensOp, AssignOp, SinkhornOp,
+            nn::SegmentReduceOp, nn::SegmentSoftmaxOp>(op) ||
+        (softmax && softmax.getAxis() == 0))
+      found = found ? found : op;
+  });
+  if (found && log)
+    log(Joined("warning: router ", Quoted(router.getSymName().str()),
+               " looks at other tokens (",
+               found->getName().getStringRef().str(),
+               "): scores of a text and decoding it will differ"));
 }
 
 static std::string freshName(ModuleOp module, StringRef name) {
@@ -122,6 +155,7 @@ absl::Status mlir::moe::replaceRouters(ModuleOp module, StringRef router,
   RETURN_IF_ERROR(adoptElements(found, layers.front()));
   for (LayerOp layer : layers)
     RETURN_IF_ERROR(checkFit(found, layer));
+  warnOfOtherTokens(found, log);
 
   SmallVector<RouterOp> old(module.getOps<RouterOp>());
   std::string fresh = freshName(module, name);

@@ -82,12 +82,14 @@ static Value expand(Tensors t, BalanceLossOp op) {
     auto mean = [&](Value x) -> Value {
       return nn::SegmentReduceOp::create(t.b, t.loc, x, seqs, ReduceKind::Mean);
     };
-    Value product = t.mul(mean(chosen), mean(share));
+    Value counts = mean(chosen), shares = mean(share);
+    Value product = t.mul(counts, shares);
     Value losses = t.reduce(ReduceKind::Sum, product, 1);
     return t.scale(t.reduce(ReduceKind::Mean, losses, 0), factor);
   }
-  Value product = t.mul(t.reduce(ReduceKind::Mean, chosen, 0),
-                        t.reduce(ReduceKind::Mean, share, 0));
+  Value counts = t.reduce(ReduceKind::Mean, chosen, 0);
+  Value shares = t.reduce(ReduceKind::Mean, share, 0);
+  Value product = t.mul(counts, shares);
   return t.scale(t.reduce(ReduceKind::Sum, product, 0), factor);
 }
 

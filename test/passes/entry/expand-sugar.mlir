@@ -6,8 +6,8 @@
 // CHECK: %[[Q:.*]] = nn.reshape %{{.*}} : tensor<?x128xf32> -> tensor<?x4x32xf32>
 // CHECK: nn.rope half %[[Q]]
 // CHECK: nn.attend
-// CHECK: %[[PLAN:.*]], %[[W:.*]] = moe.route @mixtral
-// CHECK: %[[ROWS:.*]] = moe.dispatch %{{.*}}, %[[PLAN]]
-// CHECK: %[[OUT:.*]] = moe.experts %[[ROWS]], %[[PLAN]] params
-// CHECK: moe.combine %[[OUT]], %[[PLAN]], %[[W]]
+// CHECK: %[[R:.*]]:2 = moe.route @mixtral
+// CHECK: %[[ROWS:.*]] = moe.dispatch %{{.*}}, %[[R]]#0
+// CHECK: %[[OUT:.*]] = moe.experts %[[ROWS]], %[[R]]#0 params
+// CHECK: moe.combine %[[OUT]], %[[R]]#0, %[[R]]#1
 // CHECK-NOT: nn.head
