@@ -84,7 +84,7 @@ Param ModelBuilder::param(llvm::StringRef paramName,
     attrs.push_back(nn::SourceAttr::get(
         &context, builder.getStringAttr(patternOver(source.pattern, layers)),
         source.shape, source.at, source.rows, source.offset, source.strides,
-        nn::ScaledAttr()));
+        scaledAttr(source, layers)));
   }
   auto type = RankedTensorType::get(
       shape, elementType(builder, dtype.value_or(::moe::DType::kF32)));
