@@ -9,23 +9,21 @@
 !chosen = tensor<?x4xi32>
 !weights = tensor<?x4xf32>
 !token = tensor<?xf32>
-!per_choice = tensor<4xf32>
-#power = dense<1.0> : !per_choice
+#power = 1.0 : f64
 
 moe.router @dbrx(%x: !x, %gate: !gate) -> (!plan, !weights) {
   %z = nn.linear %x, %gate : !x, !gate
   %p = nn.softmax %z axis(1) : !scores
   %idx = moe.select %p top_k(#k) : !scores
   %s = moe.pick %p, %idx : !scores, !chosen
+  %power = nn.fill #power like %s : !weights -> !weights
   %log = math.log %s : !weights
-  %power = arith.constant #power
-  %powers = nn.broadcast %power like %s : !weights axis(0) : !per_choice -> !weights
-  %scaled = arith.mulf %log, %powers : !weights
+  %scaled = arith.mulf %log, %power : !weights
   %e = math.exp %scaled : !weights
   %sum = nn.reduce sum %e axis(1) : !weights
   %sums = nn.broadcast %sum axis(1) : !token -> !weights
   %logs = math.log %sums : !weights
-  %root = arith.divf %logs, %powers : !weights
+  %root = arith.divf %logs, %power : !weights
   %norm = math.exp %root : !weights
   %w = arith.divf %s, %norm : !weights
   %plan = moe.make_plan %idx experts(#experts) : !chosen

@@ -9,8 +9,6 @@
 !weights = tensor<?x6xf32>
 !token = tensor<?xf32>
 !per_expert = tensor<64xf32>
-!per_choice = tensor<6xf32>
-#least = dense<1.0e-12> : !per_choice
 
 moe.router @ernie4_5_moe(%x: !x, %gate: !gate, %bias: !per_expert) -> (!plan, !weights) {
   %z = nn.linear %x, %gate : !x, !gate
@@ -18,10 +16,9 @@ moe.router @ernie4_5_moe(%x: !x, %gate: !gate, %bias: !per_expert) -> (!plan, !w
   %idx = moe.select %p bias(%bias : !per_expert) top_k(#k) : !scores
   %s = moe.pick %p, %idx : !scores, !chosen
   %sum = nn.reduce sum %s axis(1) : !weights
-  %sums = nn.broadcast %sum axis(1) : !token -> !weights
-  %least = arith.constant #least
-  %leasts = nn.broadcast %least like %s : !weights axis(0) : !per_choice -> !weights
-  %den = arith.maximumf %sums, %leasts : !weights
+  %least = nn.fill 1.0e-12 like %sum : !token -> !token
+  %d = arith.maximumf %sum, %least : !token
+  %den = nn.broadcast %d axis(1) : !token -> !weights
   %w = arith.divf %s, %den : !weights
   %plan = moe.make_plan %idx experts(#experts) : !chosen
   moe.return %plan, %w : !plan, !weights

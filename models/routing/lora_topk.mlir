@@ -1,5 +1,5 @@
 // Experts that are adapters (MoELoRA, LLaVA-MoLE): p = softmax(W·x + b); the K largest, weighed by p, or
-// (lora_topk_renorm) by p / Σ of the chosen p. Exact.
+// (lora_topk_renorm) by p / Σ of the chosen p. Exact; the layer is that of molora.mlir.
 #experts = 8 : i64
 #k = 2 : i64
 !plan = !moe.plan<8, 2>

@@ -9,9 +9,7 @@
 !chosen = tensor<?x4xi32>
 !weights = tensor<?x4xf32>
 !token = tensor<?xf32>
-!per_choice = tensor<4xf32>
 !square = tensor<16x16xf32>
-#one = dense<1.0> : !per_choice
 
 moe.router @moefication(%x: !x, %gate: !gate, %second: !square) -> (!plan, !weights) {
   %a = nn.linear %x, %gate : !x, !gate
@@ -23,8 +21,7 @@ moe.router @moefication(%x: !x, %gate: !gate, %second: !square) -> (!plan, !weig
   %t = nn.activate tanh %n : !scores
   %z = nn.linear %t, %second : !scores, !square
   %idx = moe.select %z top_k(#k) : !scores
-  %one = arith.constant #one
-  %w = nn.broadcast %one like %x : !x axis(0) : !per_choice -> !weights
+  %w = nn.fill 1.0 like %x : !x -> !weights
   %plan = moe.make_plan %idx experts(#experts) : !chosen
   moe.return %plan, %w : !plan, !weights
 }

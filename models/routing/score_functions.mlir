@@ -10,12 +10,7 @@
 !chosen = tensor<?x6xi32>
 !weights = tensor<?x6xf32>
 !token = tensor<?xf32>
-!per_expert = tensor<64xf32>
-!per_choice = tensor<6xf32>
-#eps = dense<1.0e-20> : !per_choice
-#scale = dense<2.5> : !per_choice
-#zero = dense<0.0> : !per_expert
-#one = dense<1.0> : !per_expert
+#scale = 2.5 : f64
 
 moe.router @sigmoid(%x: !x, %gate: !gate) -> (!plan, !weights) {
   %z = nn.linear %x, %gate : !x, !gate
@@ -32,43 +27,37 @@ moe.router @sigmoid_renorm(%x: !x, %gate: !gate) -> (!plan, !weights) {
   %idx = moe.select %p top_k(#k) : !scores
   %s = moe.pick %p, %idx : !scores, !chosen
   %sum = nn.reduce sum %s axis(1) : !weights
-  %sums = nn.broadcast %sum axis(1) : !token -> !weights
-  %eps = arith.constant #eps
-  %epss = nn.broadcast %eps like %s : !weights axis(0) : !per_choice -> !weights
-  %den = arith.addf %sums, %epss : !weights
+  %eps = nn.fill 1.0e-20 like %sum : !token -> !token
+  %d = arith.addf %sum, %eps : !token
+  %den = nn.broadcast %d axis(1) : !token -> !weights
   %n = arith.divf %s, %den : !weights
-  %scale = arith.constant #scale
-  %scales = nn.broadcast %scale like %s : !weights axis(0) : !per_choice -> !weights
-  %w = arith.mulf %n, %scales : !weights
+  %scale = nn.fill #scale like %s : !weights -> !weights
+  %w = arith.mulf %n, %scale : !weights
   %plan = moe.make_plan %idx experts(#experts) : !chosen
   moe.return %plan, %w : !plan, !weights
 }
 
 moe.router @sqrt_softplus(%x: !x, %gate: !gate) -> (!plan, !weights) {
   %z = nn.linear %x, %gate : !x, !gate
-  %zero = arith.constant #zero
-  %zeros = nn.broadcast %zero like %z : !scores axis(0) : !per_expert -> !scores
-  %one = arith.constant #one
-  %ones = nn.broadcast %one like %z : !scores axis(0) : !per_expert -> !scores
-  %above = arith.maximumf %z, %zeros : !scores
+  // log(1 + exp(z)) = max(z, 0) + log(1 + exp(−|z|))
+  %relu = nn.activate relu %z : !scores
   %abs = math.absf %z : !scores
   %neg = arith.negf %abs : !scores
   %e = math.exp %neg : !scores
-  %e1 = arith.addf %e, %ones : !scores
+  %one = nn.fill 1.0 like %z : !scores -> !scores
+  %e1 = arith.addf %e, %one : !scores
   %log = math.log %e1 : !scores
-  %softplus = arith.addf %above, %log : !scores
+  %softplus = arith.addf %relu, %log : !scores
   %p = math.sqrt %softplus : !scores
   %idx = moe.select %p top_k(#k) : !scores
   %s = moe.pick %p, %idx : !scores, !chosen
   %sum = nn.reduce sum %s axis(1) : !weights
-  %sums = nn.broadcast %sum axis(1) : !token -> !weights
-  %eps = arith.constant #eps
-  %epss = nn.broadcast %eps like %s : !weights axis(0) : !per_choice -> !weights
-  %den = arith.addf %sums, %epss : !weights
+  %eps = nn.fill 1.0e-20 like %sum : !token -> !token
+  %d = arith.addf %sum, %eps : !token
+  %den = nn.broadcast %d axis(1) : !token -> !weights
   %n = arith.divf %s, %den : !weights
-  %scale = arith.constant #scale
-  %scales = nn.broadcast %scale like %s : !weights axis(0) : !per_choice -> !weights
-  %w = arith.mulf %n, %scales : !weights
+  %scale = nn.fill #scale like %s : !weights -> !weights
+  %w = arith.mulf %n, %scale : !weights
   %plan = moe.make_plan %idx experts(#experts) : !chosen
   moe.return %plan, %w : !plan, !weights
 }

@@ -11,17 +11,18 @@ import json
 import os
 import sys
 
-from routers import BY_FAMILY, call, groups, resized, scale
+from cases import BY_FAMILY, groups, numbers
+from routers import call, resized
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "e2e", "Inputs"))
 import oracle  # noqa: E402
 
 MODELS = [
-    ("dbrx-5", "dbrx", {"#power": "dense<2.0> : !per_choice"}),
+    ("dbrx-5", "dbrx", numbers(power=2)),
     ("deepseek_v2-2", "deepseek_v2", None),
     ("deepseek_v3-2", "deepseek_v3", None),
     ("ernie4_5_moe-3", "ernie4_5_moe", {}),
-    ("glm4_moe-2", "glm4_moe", scale(1.5)),
+    ("glm4_moe-2", "glm4_moe", numbers(scale=1.5)),
     ("granitemoe-5", "granite", {}),
     ("mixtral-3", "mixtral", {}),
     ("olmoe-5", "olmoe", {}),
@@ -33,8 +34,8 @@ CHOICES = ("num_experts_per_tok", "moe_k", "moe_top_k")
 
 def header(config):
     if config["model_type"] == "phimoe":
-        return {"#near": f"dense<{2 * config['router_jitter_noise']}> : !per_expert"}
-    return groups(config["n_group"], config["topk_group"], **scale(float(config["routed_scaling_factor"])))
+        return numbers(near=2 * config["router_jitter_noise"])
+    return groups(config["n_group"], config["topk_group"]) | numbers(scale=config["routed_scaling_factor"])
 
 
 def main():
@@ -48,7 +49,8 @@ def main():
         config |= config.get("ffn_config", {})
         experts, k = (next(config[key] for key in keys if key in config) for keys in (EXPERTS, CHOICES))
         with open(f"{routing}/{router}.mlir", encoding="utf-8") as file:
-            text = resized(file.read(), {"#experts": experts, "#k": k}, header(config) if values is None else dict(values))
+            sizes = {"#experts": experts, "#k": k, "#both": 2 * experts}
+            text = resized(file.read(), sizes, header(config) if values is None else dict(values))
         with open(f"{at}.mlir", "w", encoding="utf-8") as file:
             file.write(text)
         call("moe-compile", folder, "--router", f"{at}.mlir@{router}", "--compute", "f32", "--entries", "score", "-o",
