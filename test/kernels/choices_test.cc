@@ -320,5 +320,52 @@ TEST(Choices, RandomNumbers) {
       }
 }
 
+// Experts take at most as many rows as the plan has room for; the combination
+// of copies with weight 1 counts who took a token.
+TEST(Choices, RoomForTheRowsOfExperts) {
+  constexpr int64_t kExperts = 20, kWidth = 40;
+  std::string text;
+  for (size_t i = 0; i < std::size(kLimits); ++i)
+    for (bool seqs : {false, true})
+      text += "func.func @f" + Str(i) + Str(seqs) +
+              "(%s: tensor<?x20xf32>, %x: tensor<?x40xf32>, %c: " + kSeqs +
+              " {nn.name = \"cu_seqlens\"}) -> tensor<?x40xf32> attributes "
+              "{nn.entry = \"f\"} {\n%i = moe.select_tokens %s limit(" +
+              kLimits[i].text + ")" +
+              (seqs ? " seqs(%c : " + kSeqs + ")" : "") +
+              " : tensor<?x20xf32>\n"
+              "%p = moe.make_plan %i experts(20) : tensor<?x20xi32>\n"
+              "%r = moe.dispatch %x, %p : tensor<?x40xf32>, !moe.plan<20, 20>\n"
+              "%w = nn.fill 1.0 like %s : tensor<?x20xf32> -> "
+              "tensor<?x20xf32>\n"
+              "%y = moe.combine %r, %p, %w : tensor<?x40xf32>, "
+              "!moe.plan<20, 20>, tensor<?x20xf32>\n"
+              "return %y : tensor<?x40xf32>\n}\n";
+  const Program program(text);
+  Random random(7);
+  for (size_t i = 0; i < std::size(kLimits); ++i)
+    for (bool seqs : {false, true})
+      for (int64_t tokens : {0, 1, 3, 40, 300}) {
+        const auto scores = Scores(random, tokens * kExperts);
+        const auto cu = Boundaries(random, tokens, 7);
+        const std::vector<int32_t> whole = {0, static_cast<int32_t>(tokens)};
+        const Array s(DType::kF32, scores), c(cu),
+            x(DType::kF32, std::vector<float>(tokens * kWidth, 1.0f));
+        Array y(DType::kF32, tokens * kWidth);
+        program.Run("f" + Str(i) + Str(seqs),
+                    {.tokens = tokens, .sequences = 7}, {&s, &x, &c}, {&y});
+        std::vector<int32_t> idx(tokens * kExperts);
+        reference::SelectTokens<float>(
+            scores.data(), seqs ? cu.data() : whole.data(), seqs ? 7 : 1,
+            tokens, kExperts, kLimits[i].limit, idx.data());
+        std::vector<float> want(tokens * kWidth);
+        for (int64_t t = 0; t < tokens; ++t)
+          for (int64_t e = 0; e < kExperts; ++e)
+            for (int64_t j = 0; j < kWidth; ++j)
+              want[t * kWidth + j] += idx[t * kExperts + e] == e;
+        ExpectSame("f" + Str(i) + Str(seqs) + " of " + Str(tokens), y, want);
+      }
+}
+
 }  // namespace
 }  // namespace moe::kernels
