@@ -5,6 +5,8 @@
 #include "lib/core/scaled.h"
 #include "lib/core/tensor_pattern.h"
 
+#include <cstring>
+
 using namespace mlir;
 using namespace mlir::moe;
 
@@ -21,9 +23,11 @@ FailureOr<Tensor<T>> TensorParams<T>::get(nn::ParamOp param,
                                           Operation *user) {
   Tensor<T> value = values.lookup(param.getSymName());
   Element element = *elementOf(param.getTensorType());
-  if (!value.isFloat())
-    return user->emitOpError("expects numbers for @")
-           << param.getSymName() << ", got " << value.describe();
+  if (value.isFloat() != isFloat(element) ||
+      (!value.isFloat() && value.element() != element))
+    return user->emitOpError("expects numbers like ")
+           << elementName(element) << " for @" << param.getSymName() << ", got "
+           << value.describe();
   if (layer) {
     auto range = *param.getLayers();
     if (value.rank() == 0 || value.dim(0) != range[1] - range[0])
@@ -40,7 +44,7 @@ FailureOr<Tensor<T>> TensorParams<T>::get(nn::ParamOp param,
              << param.getSymName() << " of all ranks, got " << value.describe();
     value = value.rows(first, end);
   }
-  return value.converted(element);
+  return value.isFloat() ? value.converted(element) : value;
 }
 
 namespace {
@@ -111,7 +115,13 @@ FailureOr<Tensor<T>> CheckpointParams<T>::get(nn::ParamOp param,
   auto type = param.getTensorType();
   nn::ParamGroups whole = nn::groupsOf(param);
   int64_t groups = whole.groups, rows = whole.n, first = firstOf(param, rank);
-  std::vector<T> values(type.getNumElements());
+  Element element = *elementOf(type);
+  if (!isFloat(element) && element != Element::I32) {
+    user->emitOpError("expects floats or i32 in @") << param.getSymName();
+    return abandon();
+  }
+  std::vector<T> values(isFloat(element) ? type.getNumElements() : 0);
+  std::vector<int64_t> integers(isFloat(element) ? 0 : type.getNumElements());
   std::string name;
   llvm::raw_string_ostream(name) << type.getElementType();
   std::optional<::moe::DType> dtype = ::moe::DTypeFromName(name);
@@ -152,8 +162,9 @@ FailureOr<Tensor<T>> CheckpointParams<T>::get(nn::ParamOp param,
         }
       }
       if (llvm::ArrayRef<int64_t>(stored.shape) != source.getShape() ||
-          (scaled ? stored.dtype != scaled->NumberType()
-                  : !::moe::IsFloat(stored.dtype)) ||
+          (scaled ? !isFloat(element) || stored.dtype != scaled->NumberType()
+           : isFloat(element) ? !::moe::IsFloat(stored.dtype)
+                              : stored.dtype != ::moe::DType::kI32) ||
           !stored.data) {
         user->emitOpError("expects ")
             << stored.name
@@ -164,7 +175,7 @@ FailureOr<Tensor<T>> CheckpointParams<T>::get(nn::ParamOp param,
       int64_t base = layout->offset +
                      (perExpert ? 0 : (first + g) * layout->strideG),
               width = ::moe::DTypeSize(stored.dtype);
-      T *target = values.data() + (g * rows + layout->at) * layout->k;
+      int64_t to = (g * rows + layout->at) * layout->k;
       for (int64_t n = 0; n < layout->rows; ++n) {
         for (int64_t k = 0; k < layout->k; ++k) {
           if (scaled) {
@@ -173,22 +184,29 @@ FailureOr<Tensor<T>> CheckpointParams<T>::get(nn::ParamOp param,
                                                 k * layout->strideK);
             std::byte rounded[4];
             ::moe::StoreFloat(*dtype, value, rounded);
-            *target++ = ::moe::LoadFloat(*dtype, rounded);
+            values[to++] = ::moe::LoadFloat(*dtype, rounded);
             continue;
           }
-          const std::byte *element =
+          const std::byte *at =
               stored.data +
               (base + n * layout->strideN + k * layout->strideK) * width;
-          if constexpr (std::is_same_v<T, float>)
-            *target++ = ::moe::LoadFloat(stored.dtype, element);
-          else
-            *target++ = ::moe::LoadDouble(stored.dtype, element);
+          if (!integers.empty()) {
+            int32_t number;
+            std::memcpy(&number, at, sizeof number);
+            integers[to++] = number;
+          } else if constexpr (std::is_same_v<T, float>) {
+            values[to++] = ::moe::LoadFloat(stored.dtype, at);
+          } else {
+            values[to++] = ::moe::LoadDouble(stored.dtype, at);
+          }
         }
       }
     }
   }
   it->second =
-      Tensor<T>::floats(*elementOf(type), type.getShape(), std::move(values));
+      isFloat(element)
+          ? Tensor<T>::floats(element, type.getShape(), std::move(values))
+          : Tensor<T>::ints(element, type.getShape(), std::move(integers));
   return it->second;
 }
 

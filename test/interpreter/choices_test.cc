@@ -265,5 +265,58 @@ TEST(Choices, RoutersWithInputsLossesStatesAndDenseOnes) {
   EXPECT_THAT(p.Errors("f", inputs), HasSubstr("expects ids below 4, got 4"));
 }
 
+// A layer in a loop gives its router the inputs of the model: expert and weight
+// by id, by position, and by the number of sequences.
+TEST(Choices, LayersGiveRoutersTheInputsOfTheModel) {
+  const std::string text = R"(
+  nn.param @table : tensor<4x1xi32> from [#nn.source<"table", [4, 1]>]
+  nn.param @scale : tensor<3x1x1xf32> layers [0, 2] from [#nn.source<"{i}.{e}", [1, 1]>]
+  moe.router @r(%x: tensor<?x1xf32>, %at: tensor<?xi32> {moe.input = "positions"}, %t: tensor<4x1xi32>, %ids: tensor<?xi32> {moe.input = "ids"}, %c: tensor<?xi32> {moe.input = "seqs"})
+      -> (!moe.plan<3, 1>, tensor<?x1xf32>) {
+    %idx = nn.embedding %ids, %t : tensor<?xi32>, tensor<4x1xi32> -> tensor<?x1xi32>
+    %a = nn.reshape %at : tensor<?xi32> -> tensor<?x1xi32>
+    %w = arith.sitofp %a : tensor<?x1xi32> to tensor<?x1xf32>
+    %one = nn.fill 1.0 like %x : tensor<?x1xf32> -> tensor<?x1xf32>
+    %n = nn.segment_reduce sum %one seqs(%c) : tensor<?x1xf32>, tensor<?xi32>
+    %l = nn.segment_broadcast %n like %x seqs(%c) : tensor<?x1xf32>, tensor<?x1xf32>, tensor<?xi32>
+    %wl = arith.mulf %w, %l : tensor<?x1xf32>
+    %plan = moe.make_plan %idx experts(3) : tensor<?x1xi32>
+    moe.return %plan, %wl : !moe.plan<3, 1>, tensor<?x1xf32>
+  }
+  nn.model @model(%ids: tensor<?xi32>, %positions: tensor<?xi32>, %seqs: tensor<?xi32>) -> tensor<?x1xf32> {
+    %x = nn.fill 1.0 like %ids : tensor<?xi32> -> tensor<?x1xf32>
+    %y = nn.layers 0 to 2 (%x) : (tensor<?x1xf32>) -> tensor<?x1xf32> {
+    ^bb0(%i: index, %h: tensor<?x1xf32>):
+      %m = moe.layer %h layer(%i) router(@r, [PARAMS]) experts(3, segments = 1, [@scale]) : tensor<?x1xf32> -> tensor<?x1xf32> body {
+      ^bb0(%t: tensor<?x1xf32>, %own: tensor<1x1xf32>):
+        %r = nn.linear %t, %own : tensor<?x1xf32>, tensor<1x1xf32>
+        moe.yield %r : tensor<?x1xf32>
+      } shared_body {
+      }
+      nn.yield %m : tensor<?x1xf32>
+    }
+    nn.return %y : tensor<?x1xf32>
+  })";
+  auto with = [&](const std::string& params) {
+    std::string filled = text;
+    return filled.replace(filled.find("PARAMS"), 6, params);
+  };
+  TensorParams<float> params;
+  params.set("table", I({4, 1}, {0, 2, 1, 0}));
+  params.set("scale", F({2, 3, 1, 1}, {1, 10, 100, 2, 3, 5}));
+  const std::vector<Datum<float>> inputs = {
+      I({3}, {1, 2, 3}), I({3}, {4, 1, 2}), I({3}, {0, 1, 3})};
+  // Per layer: scale of the expert times position times tokens of the sequence.
+  Program p(with("@table"));
+  EXPECT_THAT(p.Values("model", inputs, &params),
+              ElementsAre(100 * 4 * 5 * 4, 10 * 2 * 3 * 2, 1 * 4 * 2 * 4));
+  Program more(with("@table, @table"));
+  EXPECT_THAT(more.Errors("model", inputs, &params),
+              HasSubstr("expects 1 router parameters, got 2"));
+  Program none(with(""));
+  EXPECT_THAT(none.Errors("model", inputs, &params),
+              HasSubstr("a parameter for each argument of the router"));
+}
+
 }  // namespace
 }  // namespace mlir::moe

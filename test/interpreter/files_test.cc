@@ -85,6 +85,9 @@ nn.param @fused : tensor<2x2x3xf32> from [#nn.source<"fused", [2, 2, 3]>]
 nn.param @turned : tensor<2x3x2xf32> from [#nn.source<"fused", [2, 2, 3] strides [6, 1, 3]>]
 nn.param @tail : tensor<2xf32> from [#nn.source<"plain", [2, 3] offset 4 strides [0, 1, 0]>]
 nn.param @missing : tensor<2xf32> from [#nn.source<"not.there", [2]>]
+nn.param @experts_of : tensor<2x2xi32> from [#nn.source<"table", [2, 2] strides [0, 1, 2]>]
+nn.param @no_table : tensor<2x3xi32> from [#nn.source<"plain", [2, 3]>]
+nn.param @no_numbers : tensor<2x2xf32> from [#nn.source<"table", [2, 2]>]
 nn.param @shape : tensor<6xf32> from [#nn.source<"plain", [6]>]
 nn.param @outside : tensor<3xf32> from [#nn.source<"plain", [2, 3] offset 4 strides [0, 1, 0]>]
 )";
@@ -105,6 +108,8 @@ TEST_F(Files, SourcesOfACheckpoint) {
         Count(10 * e + 5, 2));
   }
   Add("fused", DType::kF32, {2, 2, 3}, Count(0, 12));
+  const std::vector<int32_t> table = {7, -1, 0, 2000000001};
+  writer_.Add("table", DType::kI32, {2, 2}, ::moe::AsBytes(table));
   Write("model.safetensors");
   auto folder = Checkpoint::Open(dir_);
   ASSERT_TRUE(folder.ok()) << folder.status().message();
@@ -128,6 +133,11 @@ TEST_F(Files, SourcesOfACheckpoint) {
   EXPECT_THAT(get("fused"), ElementsAreArray(Count(0, 12)));
   EXPECT_THAT(get("turned"), ElementsAre(0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11));
   EXPECT_THAT(get("tail"), ElementsAre(5, 6));
+  auto integers =
+      cast<nn::ParamOp>(SymbolTable::lookupSymbolIn(p.module(), "experts_of"));
+  auto experts = params.get(integers, std::nullopt, integers);
+  ASSERT_TRUE(succeeded(experts));
+  EXPECT_THAT(experts->integers(), ElementsAre(7, 0, -1, 2000000001));
 
   std::string text;
   ScopedDiagnosticHandler collect(p.module().getContext(),
@@ -141,6 +151,8 @@ TEST_F(Files, SourcesOfACheckpoint) {
         {"shape",
          "expects plain to hold numbers in the shape that the source of @shape "
          "names"},
+        {"no_table", "expects plain to hold numbers"},
+        {"no_numbers", "expects table to hold numbers"},
         {"outside",
          "expects the sources of @outside to lie within their tensors"}}) {
     auto param =
