@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "lib/reference/elementwise.h"
@@ -12,26 +13,21 @@ namespace moe::reference {
 namespace {
 
 constexpr int64_t kPinnedRounds = 100;
-// Prices stay finite.
-constexpr double kMostWorth = 1e300;
-
-// s transposed, as [experts, tokens], with finite values only.
+// So that prices stay finite.
 template <typename T>
-std::vector<double> Worths(const T* s, int64_t tokens, int64_t experts) {
-  double least = 0;
-  bool any = false;
+constexpr T kMostWorth = sizeof(T) == 4 ? T(1e30) : T(1e300);
+
+// s less its least finite value, transposed to [experts, tokens].
+template <typename T>
+std::vector<T> Worths(const T* s, int64_t tokens, int64_t experts) {
+  T least = std::numeric_limits<T>::infinity();
   for (int64_t i = 0; i < tokens * experts; ++i)
-    if (std::isfinite(s[i])) {
-      least = any ? std::min(least, double(s[i])) : double(s[i]);
-      any = true;
-    }
-  std::vector<double> worths(tokens * experts);
+    if (std::isfinite(s[i])) least = std::min(least, s[i]);
+  std::vector<T> worths(tokens * experts, T(0));
   for (int64_t t = 0; t < tokens; ++t)
-    for (int64_t e = 0; e < experts; ++e) {
-      const T v = s[t * experts + e];
-      worths[e * tokens + t] = std::clamp(std::isfinite(v) ? double(v) : least,
-                                          -kMostWorth, kMostWorth);
-    }
+    for (int64_t e = 0; e < experts; ++e)
+      if (const T v = s[t * experts + e]; std::isfinite(v))
+        worths[e * tokens + t] = std::min(v - least, kMostWorth<T>);
   return worths;
 }
 
@@ -44,24 +40,21 @@ int64_t Assign(const T* s, int64_t tokens, int64_t experts, int32_t* idx) {
     return 0;
   }
   const int64_t share = tokens / experts;
-  const std::vector<double> worth = Worths(s, tokens, experts);
-  const auto [low, high] = std::minmax_element(worth.begin(), worth.end());
-  const double least = *low, most = *high;
-  const double eps =
-      std::max({(most - least) / 50, 1e-4,
-                std::max(std::fabs(least), std::fabs(most)) * 0x1p-40});
-  std::vector<double> value = worth, price(tokens, 0.0);
+  const std::vector<T> worth = Worths(s, tokens, experts);
+  const T most = *std::max_element(worth.begin(), worth.end());
+  const T eps = std::max(most / T(50), T(1e-4));
+  std::vector<T> value = worth, price(tokens, T(0));
   std::vector<int64_t> holder(tokens, -1);
   std::vector<int32_t> ranked(share + 1);
   for (int64_t round = 0;; ++round) {
     const bool pinned = round < kPinnedRounds;
-    std::vector<double> highest(tokens, 0.0);
+    std::vector<T> highest(tokens, T(0));
     std::vector<int64_t> bidder(tokens, -1);
     for (int64_t e = 0; e < experts; ++e) {
-      const double* values = &value[e * tokens];
+      const T* values = &value[e * tokens];
       TopK(values, tokens, share + 1, ranked.data());
-      const double left_out = values[ranked[share]];
-      std::vector<double> bids(tokens, 0.0);
+      const T left_out = values[ranked[share]];
+      std::vector<T> bids(tokens, T(0));
       for (int64_t i = 0; i < share; ++i) {
         bids[ranked[i]] = values[ranked[i]] - left_out + eps;
         idx[ranked[i]] = static_cast<int32_t>(e);

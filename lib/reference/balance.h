@@ -13,10 +13,10 @@ namespace moe::reference {
 // moe.assign: s[tokens, experts] -> idx[tokens]; every expert gets tokens /
 // experts of them. experts divides tokens. Gives the number of rounds.
 //
-// The auction of fairseq's balanced_assignment, in double whatever T. u = s
-// within +-1e300, values that are not finite being the least of the others (0 if
-// there are none); eps = max((max u - min u) / 50, 1e-4, max |u| 2^-40), the
-// last so that no step is lost in rounding. In rounds r = 0, 1, ...:
+// The auction of fairseq's balanced_assignment, in T. u = s less the least
+// finite value of s, at most 1e30 (in double 1e300), and 0 where s is not
+// finite: only differences matter, and no step is lost in rounding. eps =
+// max(max u / 50, 1e-4). In rounds r = 0, 1, ...:
 //   1. Each expert ranks tokens by value (larger, then lower token; at first
 //      value = u). Its bids on its tokens / experts best are value - value of
 //      the best token left out + eps; on a token that it holds, eps instead,
@@ -28,6 +28,17 @@ namespace moe::reference {
 // One expert takes all tokens, in 0 rounds.
 template <typename T>
 int64_t Assign(const T* s, int64_t tokens, int64_t experts, int32_t* idx);
+
+// moe.assign with `exact`: tokens bid for places at experts (Bertsekas 1988).
+// Worths are s - min s over their range, 0 of values that are not finite. In
+// phases of eps = 2^-2, 2^-4, ..., 2^-30 (float: 2^-18), prices going on from
+// the last one less the lowest, tokens without a place come in turn: one
+// takes the place of the largest worth - price (the lowest of several), raises
+// its price by what it gains over the second best place, plus eps, and who had
+// it waits behind the others. The total is within tokens * eps of the best, in
+// units of the range.
+template <typename T>
+void AssignExactly(const T* s, int64_t tokens, int64_t experts, int32_t* idx);
 
 // moe.sinkhorn: z[tokens, experts] -> y, y may equal z. Sums are fma chains
 // from +0 in ascending order; y = (d1 * c) * d0. Gives the iterations.
