@@ -103,7 +103,8 @@ def Moe_SelectOp : Moe_CoreOp<"select", [Pure, Nn_RowWise]> {
     Order: value descending, then index ascending; NaN is largest, −0 equals
     +0, denormals count as 0. `bias [E]` is added for choosing only. The result
     is sorted in that order; `E` marks an invalid choice. With `above` a choice
-    whose value (with its bias) is not larger is invalid: a number of experts
+    whose value (with its bias) is not larger in that order is invalid (NaN is
+    larger than anything): a number of experts
     that varies from token to token (ReMoE, 2024; DS-MoE, 2024).
 
     (C1) `s` is `[T, E]` with `1 <= k <= E`. (C2) `bias` is `[E]`.

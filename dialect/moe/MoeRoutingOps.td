@@ -96,15 +96,20 @@ def Moe_AssignOp : Moe_CoreOp<"assign", [Pure]> {
     price for the others rises by that bid; to the winner it is worth the
     maximum for the first 100 rounds, its value afterwards. The auction ends
     when every token has a bid. Values that are not finite count as the least.
-    Within 1 % of the best total in practice; equal to it where ε is small
-    against the differences of totals. Not causal.
+    Its total was within 0.7 % of the best on random scores of 64 tokens and 8
+    experts, and within 4 % on scores of few different values.
+
+    With `exact` tokens bid for places at experts instead (Bertsekas 1988), in
+    phases of a smaller and smaller ε; the total is within T·ε of the best, the
+    last ε being 2⁻³⁰ of the range of scores in f64 and 2⁻¹⁸ in f32.
+    Not causal.
 
     (C1) `s` is `[T, E]` with static E. (C2) E divides a static T; otherwise a
     step with a T that E does not divide fails.
   }];
-  let arguments = (ins Moe_Scores:$s);
+  let arguments = (ins Moe_Scores:$s, UnitAttr:$exact);
   let results = (outs Nn_Ints:$idx);
-  let assemblyFormat = "$s attr-dict `:` type($s)";
+  let assemblyFormat = "$s (`exact` $exact^)? attr-dict `:` type($s)";
 }
 
 def Moe_SinkhornOp : Moe_CoreOp<"sinkhorn", [Pure, Nn_Differentiable]> {

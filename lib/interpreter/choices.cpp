@@ -87,14 +87,18 @@ static Tensor<T> selectTokens(Call<T> &c, SelectTokensOp op) {
   return int32Tensor<T>(s.shape(), idx);
 }
 
-template <typename T> static Tensor<T> assign(Call<T> &c, const Tensor<T> &s) {
+template <typename T>
+static Tensor<T> assign(Call<T> &c, const Tensor<T> &s, bool exact) {
   int64_t tokens = s.dim(0), experts = s.dim(1);
   if (!c.expect(tokens % experts == 0, "tokens that " + llvm::Twine(experts) +
                                            " experts divide, got " +
                                            llvm::Twine(tokens)))
     return {};
   std::vector<int32_t> idx(tokens);
-  ref::Assign(s.data(), tokens, experts, idx.data());
+  if (exact)
+    ref::AssignExactly(s.data(), tokens, experts, idx.data());
+  else
+    ref::Assign(s.data(), tokens, experts, idx.data());
   return int32Tensor<T>({tokens, 1}, idx);
 }
 
@@ -128,8 +132,9 @@ void mlir::moe::addChoiceHandlers(HandlerTable<T> &table) {
     return nextChoice(c[op.getIdx()], op);
   });
   table.template add<SelectTokensOp>(selectTokens<T>);
-  table.template add<AssignOp>(
-      [](Call<T> &c, AssignOp op) { return assign(c, c[op.getS()]); });
+  table.template add<AssignOp>([](Call<T> &c, AssignOp op) {
+    return assign(c, c[op.getS()], op.getExact());
+  });
   table.template add<SinkhornOp>(
       [](Call<T> &c, SinkhornOp op) { return sinkhorn(c[op.getZ()], op); });
   table.template add<RandomOp>([](Call<T> &c, RandomOp op) {

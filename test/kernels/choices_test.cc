@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cfloat>
 #include <limits>
 #include <numeric>
@@ -234,25 +235,44 @@ TEST(Choices, Assignment) {
   std::string text;
   for (int64_t experts : {1, 4, 16, 20}) {
     const std::string s = Tensor({-1, experts}, DType::kF32);
-    text += Entry("f" + Str(experts), "%s: " + s, Tensor({-1, 1}, DType::kI32),
-                  "%y = moe.assign %s : " + s);
+    for (const char* how : {"", "exact"})
+      text += Entry("f" + Str(experts) + how, "%s: " + s,
+                    Tensor({-1, 1}, DType::kI32),
+                    "%y = moe.assign %s " + std::string(how) + " : " + s);
   }
   const Program program(text);
   Random random(5);
+  // Any scores; coarse ones, of which many are equal; all equal; as far apart as
+  // floats can be.
+  enum { kAny, kCoarse, kEqual, kFar, kKinds };
   for (int64_t experts : {1, 4, 16, 20})
-    for (int64_t per : {0, 1, 3, 8}) {
+    for (int64_t run = 0; run < 4 * kKinds; ++run) {
+      const int64_t kind = run % kKinds;
+      const int64_t per = std::array{0, 1, 3, 8}[run / kKinds];
       const int64_t tokens = experts * per;
       auto scores = random.Values<float>(tokens * experts);
-      if (tokens) scores[0] = NAN;
+      for (float& x : scores) {
+        if (kind == kCoarse) x = std::round(x * 3);
+        if (kind == kEqual) x = -1e30f;
+        if (kind == kFar) x = x * 3.4e38f;
+      }
+      if (tokens && kind == kAny) scores[0] = NAN;
       const Array s(DType::kF32, scores);
       Array y(DType::kI32, tokens);
-      program.Run("f" + Str(experts), {.tokens = tokens}, {&s}, {&y});
-      std::vector<int32_t> want(tokens);
-      reference::Assign<float>(scores.data(), tokens, experts, want.data());
-      EXPECT_EQ(y.Ints(), want) << experts << " experts, " << tokens;
-      std::vector<int64_t> rows(experts);
-      for (int32_t e : y.Ints()) ++rows[e];
-      for (int64_t n : rows) EXPECT_EQ(n, per);
+      for (const bool exact : {false, true}) {
+        program.Run("f" + Str(experts) + (exact ? "exact" : ""),
+                    {.tokens = tokens}, {&s}, {&y});
+        std::vector<int32_t> want(tokens);
+        if (exact)
+          reference::AssignExactly<float>(scores.data(), tokens, experts,
+                                          want.data());
+        else
+          reference::Assign<float>(scores.data(), tokens, experts, want.data());
+        EXPECT_EQ(y.Ints(), want) << experts << " experts, " << tokens;
+        std::vector<int64_t> rows(experts);
+        for (int32_t e : y.Ints()) ++rows[e];
+        for (int64_t n : rows) EXPECT_EQ(n, per);
+      }
     }
 }
 

@@ -13,6 +13,8 @@ using P = arith::CmpIPredicate;
 
 /// Rounds of an auction in which a winner keeps its token at any price.
 static constexpr int64_t kPinnedRounds = 100;
+/// What a token is worth above the least at most, so that prices stay finite.
+static constexpr float kMostWorth = 1e30f;
 
 void moe::cpu::emitFail(EntryContext &c, int32_t code, Value a, Value b) {
   Emitter &e = c.e;
@@ -107,11 +109,13 @@ private:
     Value negated = arith::NegFOp::create(b, e.loc, ends[0]);
     least = arith::NegFOp::create(b, e.loc, e.maxLanes(negated));
     least = e.select(finite(least), least, e.f32(0));
-    most = e.maxF(e.subF(e.maxLanes(ends[1]), least), e.f32(0));
+    most = e.minF(e.maxF(e.subF(e.maxLanes(ends[1]), least), e.f32(0)),
+                  e.f32(kMostWorth));
     epsilon = e.maxF(e.divF(most, e.f32(50)), e.f32(1e-4f));
     eachCell([&](Value token, Value column, Value mask) {
       Value x = e.load(s, token, column, mask);
       x = e.subF(e.select(finite(x), x, e.splat(least)), e.splat(least));
+      x = e.minF(x, e.splatF32(kMostWorth));
       e.store(score, token, column, x, mask);
       e.store(value, token, column, x, mask);
     });
@@ -141,7 +145,7 @@ private:
                              return SmallVector<Value>{
                                  e.select(is, e.add(count[0], one), count[0])};
                            })[0];
-      // The chosen keep their value as a bid for now, others have none.
+      // First the chosen get their value as a bid, others none.
       Value lowest = e.splatF32(-std::numeric_limits<float>::infinity());
       Value none = lowest;
       Value next = e.loop(
@@ -262,6 +266,8 @@ LogicalResult emitAssign(EntryContext &c, Operation *op) {
         if (experts == 1)
           e.loop(e.i64(0), s.rows, 1,
                  [&](Value token) { storeInt(e, idx, token, e.i32(0)); });
+        else if (assign.getExact())
+          emitExactAssignment(c, assign);
         else
           Auction(c, assign).run();
         return SmallVector<Value>();

@@ -53,6 +53,9 @@ enum FailCode : int32_t {
 /// The step cannot go on: rt->fail(code, a, b).
 void emitFail(EntryContext &c, int32_t code, Value a, Value b);
 
+/// assign with `exact`, in the scratch memory of the auction (ExactAssign.cpp).
+void emitExactAssignment(EntryContext &c, AssignOp op);
+
 /// make_plan, plan_indices, counts, combine, plan_seqs (Plan.cpp).
 void addPlanKernels(llvm::StringMap<KernelEntry> &table);
 /// mask_choices, capacity, next_choice, select_tokens (Choices.cpp).
