@@ -126,6 +126,13 @@ void rsqrt(Elementwise e, math::RsqrtOp op, Value dy, Gradients &dx) {
 void tanh(Elementwise e, math::TanhOp op, Value dy, Gradients &dx) {
   dx[0] = e.mul(dy, e.sub(e.all(dy, 1), e.mul(op.getResult(), op.getResult())));
 }
+
+/// dy·2/√π·exp(−x²)
+void erf(Elementwise e, math::ErfOp op, Value dy, Gradients &dx) {
+  Value x = op.getOperand();
+  Value bell = math::ExpOp::create(e.b, e.loc, e.neg(e.mul(x, x)));
+  dx[0] = e.mul(dy, e.mul(bell, e.all(dy, 1.1283791670955126)));
+}
 } // namespace
 
 template <typename OpTy, void (*build)(Elementwise, OpTy, Value, Gradients &)>
@@ -150,4 +157,5 @@ void nn::attachUpstreamVjps(MLIRContext *context) {
   attach<math::SqrtOp, sqrt>(context);
   attach<math::RsqrtOp, rsqrt>(context);
   attach<math::TanhOp, tanh>(context);
+  attach<math::ErfOp, erf>(context);
 }

@@ -59,6 +59,7 @@ TEST(UpstreamGradients, Math) {
   CheckBody("sqrt", unary("sqrt"), true);
   CheckBody("rsqrt", unary("rsqrt"), true);
   CheckBody("tanh", unary("tanh"));
+  CheckBody("erf", unary("erf"));
 }
 
 TEST(UpstreamGradients, Conversions) {
