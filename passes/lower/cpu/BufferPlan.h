@@ -95,6 +95,10 @@ private:
   DenseMap<Value, int> sequenceStorage; // by boundaries
 };
 
+/// Replaces an entry by its native function and that of its workspace
+/// (EntryLowering.cpp).
+LogicalResult lowerEntry(func::FuncOp entry, Isa isa);
+
 } // namespace mlir::moe::cpu
 
 #endif
