@@ -21,13 +21,15 @@ func.func @capacity(%idx: tensor<?x2xi32>, %p: tensor<?x2xf32>, %s: tensor<?x8xf
 // CHECK: moe.select %{{.*}} bias(%{{.*}} : tensor<8xf32>) top_k(8) above(0.000000e+00) : tensor<?x8xf32>
 // CHECK: moe.mask_choices %{{.*}}, %{{.*}} fill(0xFFF0000000000000) : tensor<?x8xf32>, tensor<?x2xi32>
 // CHECK: moe.assign %{{.*}} : tensor<16x8xf64>
+// CHECK: moe.assign %{{.*}} exact : tensor<?x8xf32>
 // CHECK: moe.sinkhorn %{{.*}} tolerance(1.000000e-04) max_iterations(200) : tensor<?x8xf32>
 func.func @choices(%s: tensor<?x8xf32>, %b: tensor<8xf32>, %idx: tensor<?x2xi32>, %fixed: tensor<16x8xf64>) {
   %0 = moe.select %s bias(%b : tensor<8xf32>) top_k(8) above(0.0) : tensor<?x8xf32>
   %1 = moe.mask_choices %s, %idx fill(0xFFF0000000000000) : tensor<?x8xf32>, tensor<?x2xi32>
   %2 = moe.assign %s : tensor<?x8xf32>
   %3 = moe.assign %fixed : tensor<16x8xf64>
-  %4 = moe.sinkhorn %s tolerance(1.0e-4) max_iterations(200) : tensor<?x8xf32>
+  %4 = moe.assign %s exact : tensor<?x8xf32>
+  %5 = moe.sinkhorn %s tolerance(1.0e-4) max_iterations(200) : tensor<?x8xf32>
   return
 }
 

@@ -127,6 +127,10 @@ TEST(Choices, AssignAndSinkhorn) {
     %y = moe.assign %s : tensor<?x2xf32>
     return %y : tensor<?x1xi32>
   }
+  func.func @exact(%s: tensor<?x2xf32>) -> tensor<?x1xi32> {
+    %y = moe.assign %s exact : tensor<?x2xf32>
+    return %y : tensor<?x1xi32>
+  }
   func.func @sinkhorn(%z: tensor<?x2xf32>) -> tensor<?x2xf32> {
     %y = moe.sinkhorn %z tolerance(0.0) max_iterations(300) : tensor<?x2xf32>
     return %y : tensor<?x2xf32>
@@ -139,6 +143,8 @@ TEST(Choices, AssignAndSinkhorn) {
   EXPECT_THAT(p.Integers("assign", {F({4, 2}, {9, 0, 9, 8, 9, 7, 9, 1})}),
               ElementsAre(0, 1, 1, 0));
   EXPECT_THAT(p.Integers("assign", {F({0, 2}, {})}), ElementsAre());
+  EXPECT_THAT(p.Integers("exact", {F({4, 2}, {9, 0, 9, 8, 9, 7, 9, 1})}),
+              ElementsAre(0, 1, 1, 0));
   EXPECT_THAT(p.Errors("assign", {F({3, 2}, {1, 2, 3, 4, 5, 6})}),
               HasSubstr("expects tokens that 2 experts divide, got 3"));
   auto z = D({2, 2}, {0, 1, 3, 1});
