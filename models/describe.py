@@ -139,6 +139,38 @@ def dbrx(c):
             yield p + "ffn.experts.mlp." + part, [width, d]
 
 
+def gpt_oss(c):
+    d, w, e, heads = c["hidden_size"], c["intermediate_size"], c["num_local_experts"], c["num_attention_heads"]
+    yield from llama(c, q_bias=True)
+    for i in range(c["num_hidden_layers"]):
+        p = f"model.layers.{i}."
+        yield p + "self_attn.o_proj.bias", [d]
+        yield p + "self_attn.sinks", [heads]
+        yield p + "mlp.router.weight", [e, d]
+        yield p + "mlp.router.bias", [e]
+        yield p + "mlp.experts.gate_up_proj", [e, d, 2 * w]
+        yield p + "mlp.experts.gate_up_proj_bias", [e, 2 * w]
+        yield p + "mlp.experts.down_proj", [e, w, d]
+        yield p + "mlp.experts.down_proj_bias", [e, d]
+
+
+def jetmoe(c):
+    d, w, e = c["hidden_size"], c["intermediate_size"], c["num_local_experts"]
+    kv = c["num_key_value_heads"] * c["kv_channels"]
+    yield "model.embed_tokens.weight", [c["vocab_size"], d]
+    yield "model.norm.weight", [d]
+    for i in range(c["num_hidden_layers"]):
+        p = f"model.layers.{i}."
+        yield p + "input_layernorm.weight", [d]
+        yield p + "post_attention_layernorm.weight", [d]
+        yield p + "self_attention.kv_proj.weight", [2 * kv, d]
+        for part, rows, inner in ("self_attention.experts.", kv, kv), ("mlp.", 2 * w, w):
+            yield p + part + "router.layer.weight", [e, d]
+            yield p + part + "input_linear.weight", [e, rows, d]
+            yield p + part + "output_linear.weight", [e, d, inner]
+            yield p + part + "bias", [d]
+
+
 def sizes(vocab, layers, hidden, heads, kv, positions, **more):
     return {"vocab_size": vocab, "num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads,
             "num_key_value_heads": kv, "max_position_embeddings": positions, "rms_norm_eps": 1e-6, "rope_theta": 1e4,
@@ -150,6 +182,14 @@ def mla(vocab, layers, hidden, heads, q_rank, **more):
             "mscale": 1.0, "mscale_all_dim": 1.0} | more.pop("yarn", {})
     return sizes(vocab, layers, hidden, heads, heads, 163840, q_lora_rank=q_rank, kv_lora_rank=512, qk_nope_head_dim=128,
                  qk_rope_head_dim=64, v_head_dim=128, rope_scaling=yarn, **more)
+
+
+def gpt_oss_sizes(layers, experts):
+    yarn = {"rope_type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096, "beta_fast": 32.0,
+            "beta_slow": 1.0, "truncate": False}
+    return sizes(201088, layers, 2880, 64, 8, 131072, model_type="gpt_oss", head_dim=64, intermediate_size=2880,
+                 num_local_experts=experts, num_experts_per_tok=4, sliding_window=128, rope_scaling=yarn) | {
+                     "rms_norm_eps": 1e-5, "rope_theta": 150000, "swiglu_limit": 7.0}
 
 
 # Sizes of the published config.json files.
@@ -174,6 +214,22 @@ MODELS = {
         102400, 28, 2048, 16, 16, 4096, model_type="deepseek", intermediate_size=10944, moe_intermediate_size=1408,
         n_routed_experts=64, n_shared_experts=2, num_experts_per_tok=6, first_k_dense_replace=1, moe_layer_freq=1,
         norm_topk_prob=False)),
+    "deepseek_moe_2b": (deepseek, "DeepSeekMoE 2B (Dai et al. 2024; width of experts derived)", sizes(
+        8192, 9, 1280, 10, 10, 2048, model_type="deepseek", intermediate_size=3413, moe_intermediate_size=853,
+        n_routed_experts=63, n_shared_experts=1, num_experts_per_tok=7, first_k_dense_replace=0, moe_layer_freq=1,
+        norm_topk_prob=False)),
+    "deepseek_moe_145b": (deepseek, "DeepSeekMoE 145B (Dai et al. 2024; widths derived)", sizes(
+        102400, 62, 4096, 32, 32, 4096, model_type="deepseek", intermediate_size=22528, moe_intermediate_size=1408,
+        n_routed_experts=128, n_shared_experts=4, num_experts_per_tok=12, first_k_dense_replace=1, moe_layer_freq=1,
+        norm_topk_prob=False)),
+    "skywork_moe": (mixtral, "Skywork-MoE (Wei et al. 2024), as a model of the family mixtral", sizes(
+        65536, 52, 4608, 36, 36, 8192, model_type="mixtral", intermediate_size=12288, num_local_experts=16,
+        num_experts_per_tok=2)),
+    "jetmoe_8b": (jetmoe, "JetMoE-8B (Shen et al. 2024)", sizes(
+        32000, 24, 2048, 32, 16, 4096, model_type="jetmoe", kv_channels=128, intermediate_size=5632,
+        num_local_experts=8, num_experts_per_tok=2, tie_word_embeddings=True)),
+    "gpt_oss_20b": (gpt_oss, "gpt-oss-20b (2025), its experts in bf16", gpt_oss_sizes(24, 32)),
+    "gpt_oss_120b": (gpt_oss, "gpt-oss-120b (2025), its experts in bf16", gpt_oss_sizes(36, 128)),
     "deepseek_v2_lite": (lambda c: latent(c, False), "DeepSeek-V2-Lite (2024)", mla(
         102400, 27, 2048, 16, None, model_type="deepseek_v2", intermediate_size=10944, moe_intermediate_size=1408,
         n_routed_experts=64, n_shared_experts=2, num_experts_per_tok=6, first_k_dense_replace=1, topk_method="greedy",

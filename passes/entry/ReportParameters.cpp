@@ -24,6 +24,14 @@ public:
       for (auto name : layer.getExpertParams().getAsRange<FlatSymbolRefAttr>())
         chosen[name.getAttr()] = {k, int64_t(layer.getExperts())};
     });
+    // Experts outside of layers, such as those of attention.
+    module.walk([&](ExpertsOp experts) {
+      PlanType plan = experts.getPlan().getType();
+      for (Value value : experts.getParams())
+        if (auto get = value.getDefiningOp<nn::ParamGetOp>())
+          chosen[get.getParamAttr().getAttr()] = {plan.getK(),
+                                                  plan.getExperts()};
+    });
     for (auto param : module.getOps<nn::ParamOp>())
       add(param);
   }

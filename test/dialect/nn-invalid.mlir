@@ -153,6 +153,23 @@ func.func @attend_c6(%q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>, %v: tensor<?x
 
 // -----
 
+func.func @attend_c7(%q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>, %v: tensor<?x2x8xf32>, %p: tensor<?xi32>, %s: tensor<?xi32>, %w: tensor<2xf32>) {
+  // expected-error@+1 {{expects sinks [4], got 'tensor<2xf32>'}}
+  %y = nn.attend %q, %k, %v positions(%p) seqs(%s) sinks(%w : tensor<2xf32>) {scale = 1.0 : f64} : tensor<?x4x8xf32>, tensor<?x2x8xf32>, tensor<?x2x8xf32> seqs tensor<?xi32>, tensor<?xi32> -> tensor<?x4x8xf32>
+  return
+}
+
+// -----
+
+func.func @glu_c2(%x: tensor<?x6xf32>) {
+  // expected-error@+2 {{nn.glu expects limit >= 0}}
+  // expected-error@+1 {{failed to infer returned types}}
+  %y = nn.glu silu %x {limit = -1.0 : f64} : tensor<?x6xf32>
+  return
+}
+
+// -----
+
 func.func @glu_c1(%x: tensor<?x5xf32>) {
   // expected-error@+1 {{nn.glu expects x [R, 2I]}}
   %y = nn.glu silu %x : tensor<?x5xf32>

@@ -31,6 +31,16 @@ func.func @attention(%q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>, %v: tensor<?x
   return
 }
 
+// CHECK-LABEL: func.func @sinks
+// CHECK: sinks(%{{.*}} : tensor<4xbf16>) {scale = 5.000000e-01 : f64, tiled}
+// CHECK: nn.glu quick_gelu %{{.*}} {limit = 7.000000e+00 : f64, shift = 1.000000e+00 : f64}
+func.func @sinks(%q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>, %v: tensor<?x2x6xf32>, %at: tensor<?xi32>, %seqs: tensor<?xi32>,
+                 %sinks: tensor<4xbf16>, %x: tensor<?x8xf32>) {
+  %0 = nn.attend %q, %k, %v positions(%at) seqs(%seqs) sinks(%sinks : tensor<4xbf16>) {scale = 0.5 : f64, tiled} : tensor<?x4x8xf32>, tensor<?x2x8xf32>, tensor<?x2x6xf32> seqs tensor<?xi32>, tensor<?xi32> -> tensor<?x4x6xf32>
+  %1 = nn.glu quick_gelu %x {limit = 7.0 : f64, shift = 1.0 : f64} : tensor<?x8xf32>
+  return
+}
+
 // CHECK-LABEL: func.func @attention_grad
 // CHECK: nn.attend_grad
 func.func @attention_grad(%q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>, %v: tensor<?x2x6xf32>, %seqs: tensor<?xi32>, %dy: tensor<?x4x6xf32>) {

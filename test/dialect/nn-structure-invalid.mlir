@@ -24,6 +24,41 @@ nn.param @p : tensor<8x4xf32> layers [0, 2] from [#nn.source<"w", [8, 4]>]
 
 // -----
 
+// @param_c4
+// expected-error@+1 {{expects 4 scales of w}}
+nn.param @p : tensor<8x4xf32> from [#nn.source<"w", [8, 4] scaled <f8E4M3FN, "s", [2, 1], block [4, 2]>>]
+
+// -----
+
+// @param_c4, of another type
+// expected-error@+1 {{expects scaled numbers of f8E4M3FN or f4E2M1FN}}
+nn.param @p : tensor<8x4xf32> from [#nn.source<"w", [8, 4] scaled <f8E5M2, "s", [2, 2], block [4, 2]>>]
+
+// -----
+
+// @param_c4, in one pattern alone
+// expected-error@+1 {{expects w.{i} and s to name layer and expert alike}}
+nn.param @p : tensor<8x4xf32> layers [0, 2] from [#nn.source<"w.{i}", [8, 4] scaled <f8E4M3FN, "s", [2, 2], block [4, 2]>>]
+
+// -----
+
+// @param_c4, of another layer
+// expected-error@+1 {{to name layer and expert alike}}
+nn.param @p : tensor<8x4xf32> layers [0, 2] from [#nn.source<"w.{2i+1}", [8, 4] scaled <f8E4M3FN, "s.{2i}", [2, 2], block [4, 2]>>]
+
+// -----
+
+// @param_c4, blocks of nothing
+// expected-error@+1 {{expects blocks [rows, columns] and numbers of scaled tensors}}
+nn.param @p : tensor<8x4xf32> from [#nn.source<"w", [8, 4] scaled <f8E4M3FN, "s", [2, 2], block [4, 0]>>]
+
+// -----
+
+// Numbers of four bits lie two to a byte, and layers may take turns.
+nn.param @p : tensor<8x64xf32> layers [0, 2] from [#nn.source<"w.{2i+1}", [8, 2, 16] scaled <f4E2M1FN, "s.{2i+1}", [8, 2], block [1, 32]>>]
+
+// -----
+
 nn.param @p : tensor<8x4xf32> from [#nn.source<"w", [8, 4]>]
 func.func @param_get_c1() {
   // expected-error@+1 {{expects @p to name an nn.param of type 'tensor<4x8xf32>'}}

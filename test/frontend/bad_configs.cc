@@ -35,8 +35,8 @@ std::vector<BadFolder> BadConfigs() {
        5,
        "[MOE-C107]: config.json: model_type 'gemma' is not supported; "
        "supported: dbrx, deepseek, deepseek_v2, deepseek_v3, ernie4_5_moe, "
-       "glm4_moe, granitemoe, granitemoeshared, mixtral, olmoe, phimoe, "
-       "qwen2_moe, qwen3_moe."},
+       "glm4_moe, gpt_oss, granitemoe, granitemoeshared, jetmoe, mixtral, "
+       "olmoe, phimoe, qwen2_moe, qwen3_moe."},
       {"model_type no text", "mixtral-1", Set("model_type", R"(7)"), 3,
        "[MOE-C104]: config.json: key 'model_type': expected text, found number "
        "7."},
@@ -84,6 +84,20 @@ std::vector<BadFolder> BadConfigs() {
       {"more experts for a token than there are", "ernie4_5_moe-1",
        Set("moe_k", R"(5)"), 3,
        "[MOE-C106]: config.json: moe_k 5 is larger than moe_num_experts 4."},
+      {"heads that are not key heads times experts", "jetmoe-1",
+       Set("num_attention_heads", R"(6)"), 3,
+       "[MOE-C106]: config.json: num_attention_heads 6 is not "
+       "num_key_value_heads 2 times num_experts_per_tok 2."},
+      {"another activation in gpt_oss", "gpt_oss-1",
+       Set("swiglu_alpha", R"(1.5)"), 5,
+       "[MOE-C109]: config.json: key 'swiglu_alpha' with value 1.5 is not "
+       "supported for gpt_oss; supported: 1.702."},
+      {"a negative limit", "gpt_oss-1", Set("swiglu_limit", R"(-1)"), 3,
+       "[MOE-C105]: config.json: key 'swiglu_limit': -1 is negative."},
+      {"MXFP4 of uneven width", "gpt_oss-1",
+       Set("quantization_config", R"({"quant_method": "mxfp4"})"), 3,
+       "[MOE-C106]: config.json: hidden_size 8 and intermediate_size 12 are "
+       "not multiples of 32, which MXFP4 needs."},
       {"a multiplier of zero", "granitemoe-1",
        Set("residual_multiplier", R"(0)"), 3,
        "[MOE-C105]: config.json: key 'residual_multiplier': 0 is no scale."},
@@ -107,6 +121,14 @@ std::vector<BadFolder> BadConfigs() {
        "[MOE-C110]: config.json: the weights are quantized "
        "(quantization_config {\"quant_method\":\"fp8\"}). Use the checkpoint "
        "in bf16 or f32."},
+      {"quantized in blocks of zero", "mixtral-1",
+       Set("quantization_config",
+           R"({"quant_method": "fp8", "weight_block_size": [128, 0]})"),
+       5,
+       "[MOE-C110]: config.json: the weights are quantized "
+       "(quantization_config "
+       "{\"quant_method\":\"fp8\",\"weight_block_size\":[128,0]}). Use the "
+       "checkpoint in bf16 or f32."},
       {"encoder-decoder", "mixtral-1", Set("is_encoder_decoder", R"(true)"), 5,
        "[MOE-C109]: config.json: key 'is_encoder_decoder' with value true is "
        "not supported for mixtral; supported: false, null."},

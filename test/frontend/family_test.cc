@@ -8,6 +8,7 @@
 #include <string>
 
 #include "dialect/moe/MoeDialect.h"
+#include "lib/frontend/layer_kinds.h"
 #include "test/frontend/folder.h"
 
 namespace mlir::moe {
@@ -44,6 +45,100 @@ TEST(Mixtral, FusedExperts) {
                         "proj\", [5, 34, 20]"));
   EXPECT_THAT(text, HasSubstr("[680, 20, 1]"));
   EXPECT_THAT(text, HasSubstr("[340, 17, 1]"));
+}
+
+int64_t Count(const std::string& text, const std::string& part) {
+  int64_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos;
+       at = text.find(part, at + 1))
+    ++count;
+  return count;
+}
+
+// Five layers that take turns: a loop of two blocks, then the last alone.
+TEST(GptOss, LayersThatTakeTurnsAreOneLoop) {
+  const std::string text = TextOf(Folder::Fixture("gpt_oss-6"));
+  EXPECT_EQ(Count(text, "nn.layers "), 2);
+  EXPECT_THAT(text, HasSubstr("nn.layers 0 to 2"));
+  EXPECT_THAT(text, HasSubstr("nn.layers 4 to 5"));
+  EXPECT_EQ(Count(text, "nn.attend "), 3);
+  EXPECT_EQ(Count(text, "window = 5"), 2);
+  EXPECT_EQ(Count(text, "quick_gelu"), 3);
+  EXPECT_EQ(Count(text, "{limit = 7.000000e+00 : f64, shift = 1.000000e+00"),
+            3);
+  EXPECT_THAT(text, HasSubstr("@sinks_0 : tensor<4xf32> layers [0, 2] from "
+                              "[#nn.source<\"model.layers.{2i}.self_attn."
+                              "sinks\", [4]>]"));
+  EXPECT_THAT(text, HasSubstr("\"model.layers.{2i+1}.mlp.experts.down_proj\""));
+  EXPECT_THAT(text, Not(HasSubstr("@sinks :")));
+}
+
+// Dense layers and mixtures in turns: neither reads tensors of the other.
+TEST(Qwen2Moe, DenseLayersAndMixturesTakeTurns) {
+  const std::string text = TextOf(Folder::Fixture("qwen2_moe-6"));
+  EXPECT_EQ(Count(text, "nn.layers "), 1);
+  EXPECT_EQ(Count(text, "moe.layer "), 1);
+  EXPECT_EQ(Count(text, "nn.mlp "), 1);
+  EXPECT_THAT(text, HasSubstr("\"model.layers.{2i}.mlp.gate_proj.weight\""));
+  EXPECT_THAT(text, HasSubstr("\"model.layers.{2i+1}.mlp.gate.weight\""));
+}
+
+std::vector<std::string> Loops(const std::string& kinds) {
+  std::vector<frontend::LayerKind> layers;
+  for (char kind : kinds) layers.push_back({true, kind});
+  std::vector<std::string> loops;
+  for (const frontend::LayerRange& loop : frontend::periodsOf(layers))
+    loops.push_back(kinds.substr(loop.lo, loop.step) + "*" +
+                    std::to_string(loop.count()));
+  return loops;
+}
+
+TEST(Periods, AreAsFewBlocksAsCanBe) {
+  using List = std::vector<std::string>;
+  EXPECT_EQ(Loops("a"), (List{"a*1"}));
+  EXPECT_EQ(Loops("aaaa"), (List{"a*4"}));
+  EXPECT_EQ(Loops("abbb"), (List{"a*1", "b*3"}));
+  EXPECT_EQ(Loops("aba"), (List{"a*1", "b*1", "a*1"}));
+  EXPECT_EQ(Loops("ababab"), (List{"ab*3"}));
+  EXPECT_EQ(Loops("ababa"), (List{"ab*2", "a*1"}));
+  EXPECT_EQ(Loops("aababab"), (List{"a*1", "ab*3"}));
+  EXPECT_EQ(Loops("aaabaaabaaab"), (List{"aaab*3"}));
+  EXPECT_EQ(Loops("ccababab"), (List{"c*2", "ab*3"}));
+  EXPECT_EQ(Loops("abcabcabca"), (List{"abc*3", "a*1"}));
+  EXPECT_EQ(Loops("abcd"), (List{"a*1", "b*1", "c*1", "d*1"}));
+}
+
+TEST(JetMoe, OnePlanUsedTwice) {
+  const std::string text = TextOf(Folder::Fixture("jetmoe-1"));
+  EXPECT_EQ(Count(text, "moe.route "), 1);
+  EXPECT_EQ(Count(text, "moe.ungroup "), 1);
+  EXPECT_EQ(Count(text, "moe.group "), 1);
+  EXPECT_EQ(Count(text, "moe.combine "), 1);
+  EXPECT_EQ(Count(text, ", tiled}"), 1);
+  EXPECT_EQ(Count(text, "moe.layer "), 1);
+}
+
+TEST(DeepSeekV3, BlocksOfFp8) {
+  Folder folder = Folder::Fixture("deepseek_v3-1");
+  folder.config["quantization_config"] = {{"quant_method", "fp8"},
+                                          {"weight_block_size", {8, 5}}};
+  for (int i : {0, 1}) {
+    const std::string o =
+        "model.layers." + std::to_string(i) + ".self_attn.o_proj.weight";
+    folder.tensors[o].dtype = DType::kF8E4M3;
+    const std::vector<int64_t> shape = folder.tensors[o].shape;
+    folder.tensors[o + "_scale_inv"] = {
+        DType::kF32, {(shape[0] + 7) / 8, (shape[1] + 4) / 5}};
+  }
+  const std::string text = TextOf(folder);
+  EXPECT_THAT(text, HasSubstr("scaled <f8E4M3FN, \"model.layers.{i}.self_attn."
+                              "o_proj.weight_scale_inv\""));
+  EXPECT_THAT(text, HasSubstr("block[8, 5]>"));
+  // Without the key the dtype is refused.
+  folder.config.erase("quantization_config");
+  std::string line;
+  EXPECT_FALSE(folder.Run(&line).module);
+  EXPECT_THAT(line, HasSubstr("[MOE-W110]"));
 }
 
 TEST(Mixtral, TiedHeadReadsTheEmbedding) {

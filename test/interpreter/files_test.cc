@@ -92,6 +92,45 @@ nn.param @shape : tensor<6xf32> from [#nn.source<"plain", [6]>]
 nn.param @outside : tensor<3xf32> from [#nn.source<"plain", [2, 3] offset 4 strides [0, 1, 0]>]
 )";
 
+// Numbers of FP8 in blocks of 1 x 2, of MXFP4 in a row of four, and vectors of
+// experts whose halves take turns.
+TEST_F(Files, ScaledSourcesOfACheckpoint) {
+  Program p(R"(
+nn.param @fp8 : tensor<2x3xf32> layers [0, 2] from [
+  #nn.source<"w.{2i+1}", [2, 3] scaled <f8E4M3FN, "s.{2i+1}", [2, 2], block [1, 2]>>]
+nn.param @fp4 : tensor<1x4xbf16> from [
+  #nn.source<"b", [1, 2] scaled <f4E2M1FN, "bs", [1, 2], block [1, 2]>>]
+nn.param @halves : tensor<2x4xf32> from [
+  #nn.source<"bias", [2, 4] rows 2 strides [4, 2, 0]>,
+  #nn.source<"bias", [2, 4] at 2 rows 2 offset 1 strides [4, 2, 0]>]
+func.func @read() -> (tensor<2x3xf32>, tensor<1x4xbf16>, tensor<2x4xf32>) {
+  %i = arith.constant 1 : index
+  %a = nn.param_get @fp8[%i] : tensor<2x3xf32>
+  %b = nn.param_get @fp4 : tensor<1x4xbf16>
+  %c = nn.param_get @halves : tensor<2x4xf32>
+  return %a, %b, %c : tensor<2x3xf32>, tensor<1x4xbf16>, tensor<2x4xf32>
+}
+)");
+  for (int i : {1, 3}) {
+    Add("w." + std::to_string(i), DType::kF8E4M3, {2, 3}, Count(i, 6));
+    Add("s." + std::to_string(i), DType::kF32, {2, 2},
+        std::vector<double>{1, 10, 100, 0.5});
+  }
+  // 1, -6, 0.5 and 3, two to a byte, times 2 and 1/4.
+  Add("b", DType::kU8, {1, 2}, std::vector<double>{0xf2, 0x51});
+  Add("bs", DType::kU8, {1, 2}, std::vector<double>{128, 125});
+  Add("bias", DType::kF32, {2, 4}, Count(0, 8));
+  Write("model.safetensors");
+  auto folder = Checkpoint::Open(dir_);
+  ASSERT_TRUE(folder.ok()) << folder.status().message();
+  CheckpointParams<float> params(*folder);
+  const auto read = p.Run<float>("read", {}, &params);
+  using Values = std::vector<float>;
+  EXPECT_EQ(read[0].tensor().values().vec(), (Values{3, 4, 50, 600, 700, 4}));
+  EXPECT_EQ(read[1].tensor().values().vec(), (Values{2, -12, 0.125f, 0.75f}));
+  EXPECT_EQ(read[2].tensor().values().vec(), (Values{0, 2, 1, 3, 4, 6, 5, 7}));
+}
+
 TEST_F(Files, SourcesOfACheckpoint) {
   Add("plain", DType::kF32, {2, 3}, Count(1, 6));
   Add("half", DType::kF16, {2}, Count(1, 2));

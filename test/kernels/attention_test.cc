@@ -13,22 +13,30 @@ namespace {
 
 struct Shape {
   int64_t heads, kv_heads, key_dims, value_dims, window;
-  bool latent;
+  bool latent, tiled = false, sinks = false;
 
   std::string Name() const {
     return "h" + Str(heads) + "_" + Str(kv_heads) + "_" + Str(key_dims) + "_" +
-           Str(value_dims) + "_" + Str(window) + (latent ? "_latent" : "");
+           Str(value_dims) + "_" + Str(window) + (latent ? "_latent" : "") +
+           (tiled ? "_tiled" : "") + (sinks ? "_sinks" : "");
   }
   int64_t KeyWidth() const { return kv_heads * key_dims; }
   int64_t ValueWidth() const { return latent ? 0 : kv_heads * value_dims; }
 };
 
 const Shape kShapes[] = {
-    {4, 2, 16, 16, 0, false},   {2, 1, 33, 17, 0, false},
-    {3, 3, 5, 1, 0, false},     {2, 1, 128, 144, 0, false},
-    {2, 2, 16, 16, 1, false},   {2, 1, 16, 33, 64, false},
-    {4, 2, 20, 16, 100, false}, {3, 1, 36, 20, 0, true},
+    {4, 2, 16, 16, 0, false},
+    {2, 1, 33, 17, 0, false},
+    {3, 3, 5, 1, 0, false},
+    {2, 1, 128, 144, 0, false},
+    {2, 2, 16, 16, 1, false},
+    {2, 1, 16, 33, 64, false},
+    {4, 2, 20, 16, 100, false},
+    {3, 1, 36, 20, 0, true},
     {2, 1, 300, 272, 70, true},
+    {6, 3, 16, 20, 0, false, true},
+    {4, 2, 16, 16, 0, false, false, true},
+    {4, 2, 20, 16, 70, false, true, true},
 };
 
 std::string Attend(const Shape& s, DType dtype, bool cached) {
@@ -40,6 +48,8 @@ std::string Attend(const Shape& s, DType dtype, bool cached) {
                             " x " + Name(dtype) + ">";
   std::string arguments = "%q: " + q + ", %k: " + k + ", ";
   if (!s.latent) arguments += "%v: " + v + ", ";
+  const std::string sinks = Tensor({s.heads}, DType::kF32);
+  if (s.sinks) arguments += "%w: " + sinks + ", ";
   arguments +=
       "%p: tensor<?xi32>, %s: tensor<?xi32> {nn.name = \"cu_seqlens\"}";
   if (cached)
@@ -53,8 +63,10 @@ std::string Attend(const Shape& s, DType dtype, bool cached) {
   if (!s.latent) body += ", %v";
   body += " positions(%p) seqs(%s)";
   if (cached) body += " cache(%c[%i], %o, %t)";
+  if (s.sinks) body += " sinks(%w : " + sinks + ")";
   body += " {scale = 0.3 : f64, window = " + Str(s.window) + " : i64";
   if (s.latent) body += ", value_dims = " + Str(s.value_dims) + " : i64";
+  if (s.tiled) body += ", tiled";
   body += "} : " + q + ", " + k;
   if (!s.latent) body += ", " + v;
   body += " seqs tensor<?xi32>, tensor<?xi32>";
@@ -80,7 +92,7 @@ const Program& Kernels(DType dtype) {
 struct Pack {
   Pack(const Shape& s, DType dtype, const std::vector<int32_t>& lengths,
        const std::vector<int32_t>& starts, Random& random)
-      : q(dtype, 0), k(dtype, 0), v(dtype, 0) {
+      : q(dtype, 0), k(dtype, 0), v(dtype, 0), w(DType::kF32, 0) {
     for (size_t b = 0; b < lengths.size(); ++b) {
       ends.push_back(ends.back() + lengths[b]);
       for (int32_t i = 0; i < lengths[b]; ++i)
@@ -92,6 +104,7 @@ struct Pack {
     longest = *std::max_element(lengths.begin(), lengths.end());
     shape.heads = s.heads;
     shape.kv_heads = s.kv_heads;
+    shape.tiled = s.tiled;
     shape.key_dims = s.key_dims;
     shape.value_dims = s.value_dims;
     shape.window = s.window;
@@ -99,12 +112,16 @@ struct Pack {
     q = RandomArray(random, dtype, tokens * s.heads * s.key_dims, 2);
     k = RandomArray(random, dtype, tokens * s.KeyWidth(), 2);
     v = RandomArray(random, dtype, tokens * s.ValueWidth());
+    if (s.sinks) w = RandomArray(random, DType::kF32, s.heads, 3);
+    sinks = w.Floats();
   }
+  const float* Sinks() const { return sinks.empty() ? nullptr : sinks.data(); }
 
   std::vector<int32_t> ends = {0}, positions;
   int64_t tokens = 0, longest = 0;
   reference::AttendShape shape;
-  Array q, k, v;
+  Array q, k, v, w;
+  std::vector<float> sinks;
 };
 
 std::vector<int32_t> Zeros(size_t n) { return std::vector<int32_t>(n, 0); }
@@ -121,6 +138,7 @@ TEST(Attention, OverThePack) {
         const Array p(pack.positions), ends(pack.ends);
         std::vector<const Array*> inputs{&pack.q, &pack.k};
         if (!s.latent) inputs.push_back(&pack.v);
+        if (s.sinks) inputs.push_back(&pack.w);
         inputs.insert(inputs.end(), {&p, &ends});
         Kernels(dtype).Run("pack_" + s.Name(),
                            {.tokens = pack.tokens,
@@ -129,9 +147,10 @@ TEST(Attention, OverThePack) {
                            inputs, {&out});
         std::vector<float> want(out.size());
         const std::vector<float> v = pack.v.Floats();
-        reference::Attend<float>(
-            pack.shape, pack.q.Floats().data(), pack.k.Floats().data(),
-            s.latent ? nullptr : v.data(), pack.ends.data(), want.data());
+        reference::Attend<float>(pack.shape, pack.q.Floats().data(),
+                                 pack.k.Floats().data(),
+                                 s.latent ? nullptr : v.data(),
+                                 pack.ends.data(), want.data(), pack.Sinks());
         ExpectClose(s.Name() + " " + Str(pack.tokens), out, want, 64);
       }
 }
@@ -197,6 +216,7 @@ TEST(Attention, OverPagesOfAnyLength) {
           std::vector<float> cache = paged.cache.Floats();
           std::vector<const Array*> inputs{&pack.q, &pack.k};
           if (!s.latent) inputs.push_back(&pack.v);
+          if (s.sinks) inputs.push_back(&pack.w);
           inputs.insert(inputs.end(), {&p, &ends, &slot, &table});
           Kernels(dtype).Run(
               "cached_" + s.Name(),
@@ -213,7 +233,8 @@ TEST(Attention, OverPagesOfAnyLength) {
               pack.shape, paged.layout, pack.q.Floats().data(),
               pack.k.Floats().data(), s.latent ? nullptr : v.data(),
               pack.positions.data(), pack.ends.data(), paged.slot.data(),
-              paged.table.data(), cache.data() + paged.layer_size, want.data());
+              paged.table.data(), cache.data() + paged.layer_size, want.data(),
+              pack.Sinks());
           const std::string what = s.Name() + " pages of " + Str(page_length);
           ExpectClose(what, out, want, 64);
           ExpectSame(what + " cache", paged.cache, cache);
@@ -232,6 +253,7 @@ TEST(Attention, TogetherAndAloneGiveTheSameBits) {
       const Array p(pack.positions), ends(pack.ends);
       std::vector<const Array*> inputs{&pack.q, &pack.k};
       if (!s.latent) inputs.push_back(&pack.v);
+      if (s.sinks) inputs.push_back(&pack.w);
       inputs.insert(inputs.end(), {&p, &ends});
       Array a(dtype, pack.tokens * s.heads * s.value_dims), b = a;
       Dims dims{.tokens = pack.tokens, .sequences = 3, .longest = 1};
@@ -252,6 +274,7 @@ TEST(Attention, PackAndCacheGiveTheSameBits) {
     Array a(DType::kF32, pack.tokens * s.heads * s.value_dims), b = a;
     std::vector<const Array*> inputs{&pack.q, &pack.k};
     if (!s.latent) inputs.push_back(&pack.v);
+    if (s.sinks) inputs.push_back(&pack.w);
     inputs.insert(inputs.end(), {&p, &ends});
     Dims dims{.tokens = pack.tokens, .sequences = 2, .longest = pack.longest};
     Kernels(DType::kF32).Run("pack_" + s.Name(), dims, inputs, {&a});

@@ -139,7 +139,7 @@ TEST(Elementwise, GatedLinearUnit) {
   for (DType dtype : kComputeTypes) {
     std::string text;
     for (int64_t width : kWidths)
-      for (const char* act : {"silu", "gelu", "gelu_tanh"}) {
+      for (const char* act : {"silu", "gelu", "gelu_tanh", "quick_gelu"}) {
         const std::string type = Tensor({-1, 2 * width}, dtype);
         text +=
             Entry(act + Str(width), "%x: " + type, Tensor({-1, width}, dtype),
@@ -149,7 +149,7 @@ TEST(Elementwise, GatedLinearUnit) {
     Random random(3);
     for (int64_t width : kWidths)
       for (int64_t tokens : kTokens)
-        for (const char* act : {"silu", "gelu", "gelu_tanh"}) {
+        for (const char* act : {"silu", "gelu", "gelu_tanh", "quick_gelu"}) {
           const Array x = RandomArray(random, dtype, tokens * 2 * width, 3);
           Array y(dtype, tokens * width);
           program.Run(act + Str(width), {.tokens = tokens}, {&x}, {&y});
@@ -158,6 +158,36 @@ TEST(Elementwise, GatedLinearUnit) {
           reference::Glu(x.Floats().data(), kind, tokens, width, want.data());
           ExpectClose(act + Str(width), y, want, 1);
         }
+  }
+}
+
+TEST(Elementwise, GatedLinearUnitCutAndShifted) {
+  const std::pair<double, double> cuts[] = {{7, 1}, {0, 0.5}, {2, 0}};
+  for (DType dtype : kComputeTypes) {
+    std::string text;
+    for (int64_t width : kWidths)
+      for (size_t i = 0; i < std::size(cuts); ++i) {
+        const std::string type = Tensor({-1, 2 * width}, dtype);
+        text += Entry("cut" + Str(width) + "_" + Str(i), "%x: " + type,
+                      Tensor({-1, width}, dtype),
+                      "%y = nn.glu quick_gelu %x {limit = " +
+                          std::to_string(cuts[i].first) + " : f64, shift = " +
+                          std::to_string(cuts[i].second) + " : f64} : " + type);
+      }
+    const Program program(text);
+    Random random(5);
+    for (int64_t width : kWidths)
+      for (size_t i = 0; i < std::size(cuts); ++i) {
+        const Array x = RandomArray(random, dtype, 9 * 2 * width, 20);
+        Array y(dtype, 9 * width);
+        const std::string name = "cut" + Str(width) + "_" + Str(i);
+        program.Run(name, {.tokens = 9}, {&x}, {&y});
+        std::vector<float> want(9 * width);
+        reference::Glu(x.Floats().data(), reference::Activation::kQuickGelu,
+                       {.limit = cuts[i].first, .shift = cuts[i].second}, 9,
+                       width, want.data());
+        ExpectClose(name, y, want, 1);
+      }
   }
 }
 

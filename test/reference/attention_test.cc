@@ -23,7 +23,7 @@ TYPED_TEST_SUITE(Attention, Types);
 struct Case {
   std::vector<int32_t> lengths;
   int64_t heads, kv_heads, key_dims, value_dims, window;
-  bool latent;
+  bool latent, tiled = false, sinks = false;
 };
 const Case kCases[] = {
     {{1}, 1, 1, 1, 1, 0, false},
@@ -34,14 +34,19 @@ const Case kCases[] = {
     {{150, 1}, 2, 2, 33, 33, 1, false},
     {{9, 23, 80}, 4, 1, 22, 14, 0, true},
     {{66, 0, 2}, 2, 1, 40, 8, 7, true},
+    {{70, 3}, 6, 3, 8, 8, 0, false, true},
+    {{1, 70, 129}, 4, 2, 8, 10, 0, false, false, true},
+    {{130, 2}, 4, 2, 6, 6, 5, false, true, true},
+    {{9, 80}, 2, 1, 22, 14, 0, true, false, true},
 };
 
 template <typename T>
 struct Pack {
   AttendShape shape;
   std::vector<int32_t> cu, positions;
-  std::vector<T> q, k, v;
+  std::vector<T> q, k, v, sink;
   const T* values() const { return v.empty() ? nullptr : v.data(); }
+  const T* sinks() const { return sink.empty() ? nullptr : sink.data(); }
 };
 
 template <typename T>
@@ -55,6 +60,7 @@ Pack<T> MakePack(const Case& c, Random& random) {
   p.shape = {.tokens = p.cu.back(),
              .sequences = static_cast<int64_t>(c.lengths.size()),
              .heads = c.heads,
+             .tiled = c.tiled,
              .kv_heads = c.kv_heads,
              .key_dims = c.key_dims,
              .value_dims = c.value_dims,
@@ -64,6 +70,7 @@ Pack<T> MakePack(const Case& c, Random& random) {
   p.q = random.Values<T>(tokens * c.heads * c.key_dims);
   p.k = random.Values<T>(tokens * c.kv_heads * c.key_dims);
   if (!c.latent) p.v = random.Values<T>(tokens * c.kv_heads * c.value_dims);
+  if (c.sinks) p.sink = random.Values<T>(c.heads);
   return p;
 }
 
@@ -76,7 +83,8 @@ std::vector<double> Naive(const Pack<T>& p) {
   for (int64_t t = 0; t < tokens; ++t)
     for (int64_t h = 0; h < s.heads; ++h) {
       std::vector<double> weight(tokens, 0.0);
-      double total = 0;
+      const int64_t key_head = s.tiled ? h % s.kv_heads : h / share;
+      double total = p.sink.empty() ? 0 : std::exp(double(p.sink[h]));
       for (int64_t j = 0; j < tokens; ++j) {
         const bool same = std::upper_bound(p.cu.begin(), p.cu.end(), t) ==
                           std::upper_bound(p.cu.begin(), p.cu.end(), j);
@@ -84,12 +92,12 @@ std::vector<double> Naive(const Pack<T>& p) {
         double score = 0;
         for (int64_t i = 0; i < s.key_dims; ++i)
           score += double(p.q[(t * s.heads + h) * s.key_dims + i]) *
-                   p.k[(j * s.kv_heads + h / share) * s.key_dims + i];
+                   p.k[(j * s.kv_heads + key_head) * s.key_dims + i];
         total += weight[j] = std::exp(score * s.scale);
       }
       for (int64_t j = 0; j < tokens; ++j)
         for (int64_t i = 0; i < s.value_dims; ++i) {
-          const int64_t kv = j * s.kv_heads + h / share;
+          const int64_t kv = j * s.kv_heads + key_head;
           const double v = p.v.empty() ? p.k[kv * s.key_dims + i]
                                        : p.v[kv * s.value_dims + i];
           out[(t * s.heads + h) * s.value_dims + i] += weight[j] / total * v;
@@ -101,7 +109,8 @@ std::vector<double> Naive(const Pack<T>& p) {
 template <typename T>
 std::vector<T> Packed(const Pack<T>& p) {
   std::vector<T> out(p.shape.tokens * p.shape.heads * p.shape.value_dims);
-  Attend(p.shape, p.q.data(), p.k.data(), p.values(), p.cu.data(), out.data());
+  Attend(p.shape, p.q.data(), p.k.data(), p.values(), p.cu.data(), out.data(),
+         p.sinks());
   return out;
 }
 
@@ -134,7 +143,7 @@ TYPED_TEST(Attention, BitsDoNotDependOnThePack) {
       Attend(shape, pack.q.data() + start * shape.heads * shape.key_dims,
              pack.k.data() + kv * shape.key_dims,
              c.latent ? nullptr : pack.v.data() + kv * shape.value_dims, cu,
-             alone.data());
+             alone.data(), pack.sinks());
       EXPECT_TRUE(
           std::equal(alone.begin(), alone.end(), out.begin() + start * width));
     }
@@ -198,7 +207,7 @@ TYPED_TEST(Attention, PagedEqualsPackedToTheBit) {
           AttendPaged(part, layout, q.data(), k.data(),
                       c.latent ? nullptr : v.data(), positions.data(),
                       cu.data(), slot.data(), table.data(), cache.data(),
-                      y.data());
+                      y.data(), pack.sinks());
           for (size_t i = 0; i < source.size(); ++i)
             std::copy_n(y.begin() + i * width, width,
                         out.begin() + source[i] * width);

@@ -21,7 +21,7 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr Activation kAll[] = {Activation::kSilu,     Activation::kGelu,
                                Activation::kGeluTanh, Activation::kRelu,
                                Activation::kSigmoid,  Activation::kTanh,
-                               Activation::kIdentity};
+                               Activation::kIdentity, Activation::kQuickGelu};
 
 template <typename T>
 class Elementwise : public testing::Test {};
@@ -45,6 +45,8 @@ double Naive(Activation act, double x) {
       return std::tanh(x);
     case Activation::kIdentity:
       return x;
+    case Activation::kQuickGelu:
+      return x / (1 + std::exp(-1.702 * x));
   }
   return 0;
 }
@@ -71,6 +73,28 @@ TYPED_TEST(Elementwise, ActivationsAndGlu) {
     EXPECT_EQ(ParseActivation(name), act);
   }
   EXPECT_EQ(ParseActivation("swish"), std::nullopt);
+}
+
+TYPED_TEST(Elementwise, GluCutAndShifted) {
+  using T = TypeParam;
+  Random random(3);
+  const int64_t rows = 40, width = 5;
+  auto x = random.Values<T>(rows * 2 * width);
+  for (T& v : x) v *= 20;
+  std::vector<T> y(rows * width);
+  Glu(x.data(), Activation::kQuickGelu, {.limit = 7, .shift = 1}, rows, width,
+      y.data());
+  std::vector<double> want;
+  int cut = 0;
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t i = 0; i < width; ++i) {
+      const double g = x[r * 2 * width + i], u = x[r * 2 * width + width + i];
+      cut += (g > 7) + (std::abs(u) > 7);
+      want.push_back(Naive(Activation::kQuickGelu, std::min(g, 7.0)) *
+                     (std::clamp(u, -7.0, 7.0) + 1));
+    }
+  EXPECT_GT(cut, 50);
+  Report("glu cut", CompareOp(y, want, 1));
 }
 
 TEST(ElementwiseF32, MaximumAndMinimumFollowArith) {

@@ -195,7 +195,7 @@ TEST(Vjp, ActivationsAndGlu) {
   Random random(7);
   for (auto act : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh,
                    Activation::kRelu, Activation::kSigmoid, Activation::kTanh,
-                   Activation::kIdentity}) {
+                   Activation::kIdentity, Activation::kQuickGelu}) {
     const int64_t rows = 3, width = 4, size = rows * 2 * width;
     Vec x = random.Values<double>(size);
     for (double& v : x) v = 3 * v + (v > 0 ? 0.01 : -0.01);  // off relu's kink
@@ -218,6 +218,26 @@ TEST(Vjp, ActivationsAndGlu) {
         },
         random);
   }
+}
+
+TEST(Vjp, GluCutAndShifted) {
+  Random random(12);
+  const GluLimits limits{.limit = 0.4, .shift = 1};
+  const int64_t rows = 5, width = 4;
+  Vec x = random.Values<double>(rows * 2 * width);
+  // Off the kinks.
+  for (double& v : x)
+    if (std::abs(std::abs(v) - 0.4) < 0.02) v = 0.3;
+  CheckVjp(
+      "glu cut", {x}, rows * width,
+      [&](const Inputs& in, double* y) {
+        Glu(in[0].data(), Activation::kQuickGelu, limits, rows, width, y);
+      },
+      [&](const Inputs& in, const double* dy, Inputs& g) {
+        GluVjp(in[0].data(), dy, Activation::kQuickGelu, limits, rows, width,
+               g[0].data());
+      },
+      random);
 }
 
 TEST(Vjp, Rope) {
