@@ -4,7 +4,7 @@
 import math
 
 import formulas
-from tensors import floats, ints, reshaped, rows, stacked, transposed
+from tensors import floats, ints, reshaped, stacked, transposed
 
 
 class Case:
@@ -159,10 +159,10 @@ def segments(i, a):
     return out
 
 
-def sinks(level, *names):
+def task_experts(level, name):
     """Parameters of all experts of a level, those of the tasks first."""
     def make(i, _e, a):
-        return stacked(*(i[f"{name}.{level}.{q}"] for name in names for q in [*range(a["tasks"]), "shared"]))
+        return stacked(*(i[f"{name}.{level}.{q}"] for q in [*range(a["tasks"]), "shared"]))
     return make
 
 
@@ -173,7 +173,7 @@ def task_gates(level):
     return make
 
 
-LEVELS = {f"W{n}.{level}": sinks(level, f"W{n}") for n in (1, 2) for level in (0, 1)}
+LEVELS = {f"W{n}.{level}": task_experts(level, f"W{n}") for n in (1, 2) for level in (0, 1)}
 LEVELS |= {f"Wg.{level}": task_gates(level) for level in (0, 1)}
 WHOLE = {"cu_seqlens": lambda i, e, a: ints([0, i["x"][1][0]])}
 SEGMENTS = {"segments": lambda i, e, a: ints([s for s, _, _ in segments(i, a)] + [i["x"][1][0]]),
@@ -182,6 +182,7 @@ SEGMENTS = {"segments": lambda i, e, a: ints([s for s, _, _ in segments(i, a)] +
 GROUPS = {"groups": lambda i, e, a: ints(range(0, i["x"][1][0] + 1, a["group_size"])), "group": lambda i, e, a: e["group"]}
 POSITIONS = {"positions": positions}
 DEPTHS = {"w_r": lambda i, e, a: reshaped(i["w_r"], 1, len(i["w_r"][2])), **POSITIONS}
+SCALED_NOISE = {"scaled_noise": lambda i, e, a: floats(i["noise.logits"][1], [a["noise_std"] * v for v in i["noise.logits"][2]])}
 SLOTS = {"mu": lambda i, e, a: transposed(reshaped(i["mu"], i["mu"][1][0], i["mu"][1][1] * i["mu"][1][2]))}
 DRAWS = {"draw": lambda i, e, a: i["draws"], "pass_1": lambda i, e, a: ints(i["draws"][2][:1]), "pass_2": lambda i, e, a: ints(i["draws"][2][1:])}
 TABLE = {"table": lambda i, e, a: transposed(i["table"])}
@@ -192,8 +193,8 @@ CASES = {
     "switch": [Case("switch-1", "switch", header=l1_l8), Case("switch-2", "switch_train", "noise.jitter", l1_l8),
                Case("switch-3", "switch_sequences", "noise.jitter cu_seqlens", l1_l8),
                Case("switch-4", "switch_random", "noise.rts", l1_l8)],
-    "no_token_left_behind": [Case("switch-2", "no_token_left_behind", header=lambda a: {"#limit": capacity(1.0)} | numbers(balance=.5),
-                                  sizes=lambda i, a: {"#tries": 3}, also=True, want=formulas.next_choice(3))],
+    "no_token_left_behind": [Case("switch-2", "no_token_left_behind",
+                                  header=lambda a: {"#limit": capacity(1.0)} | numbers(balance=.5), sizes=lambda i, a: {"#tries": 3}, also=True, want=formulas.next_choice(3))],
     "gshard": [Case("gshard-1", "gshard_random", "noise.second",
                     lambda a: l1(a) | numbers(threshold=a["threshold"], second=a["coef_L7"] / 2)),
                Case("gshard-2", "gshard", header=lambda a: l1(a) | numbers(threshold=a["threshold"]))],
@@ -266,8 +267,9 @@ CASES = {
                                                   (5, "expert_choice_tokens", "", {}))],
     "soft_moe": [Case(f"soft_moe-{n}", call, more, soft_slots, lambda i, a: {"#slots": a["E"] * a["P"], "#inner": 6}, SLOTS | noise,
                       outs="dispatch combine")
-                 for n, call, more, noise in ((1, "soft_moe", "mu scale cu_seqlens", WHOLE), (2, "soft_moe", "mu scale cu_seqlens", WHOLE), (3, "soft_moe_noise", "mu scale scaled_noise cu_seqlens", {
-                     "scaled_noise": lambda i, e, a: floats(i["noise.logits"][1], [a["noise_std"] * v for v in i["noise.logits"][2]])}))] + [
+                 for n, call, more, noise in ((1, "soft_moe", "mu scale cu_seqlens", WHOLE),
+                                              (2, "soft_moe", "mu scale cu_seqlens", WHOLE),
+                                              (3, "soft_moe_noise", "mu scale scaled_noise cu_seqlens", SCALED_NOISE))] + [
         Case("soft_moe-2", "soft_moe_layer", "", soft_slots, lambda i, a: {"#slots": a["E"] * a["P"], "#inner": 6},
              SLOTS | WHOLE | formulas.EXPERTS, want={"y": formulas.soft_moe})],
     "smear": [Case("smear-1", "smear", "ln_input_w ln_input_b cu_seqlens", rows="sequences"),
@@ -299,4 +301,4 @@ CASES = {
 }
 BY_FAMILY = ("ernie4_5_moe", "glm4_moe")  # no fixture of their own: families.py
 # Files that the CPU has no code for, and what moe-compile says of them: interpreted alone.
-NOT_COMPILED = {}
+NOT_COMPILED: dict[str, str] = {}

@@ -3,7 +3,7 @@
 
     routers.py ROUTING FIXTURES WORK PART PARTS
 
-takes every PARTS-th file of the folder ROUTING, from PART on. cases.py says which router or function of a file says what
+takes every PARTS-th file of the folder ROUTING, from PART on (with ROUTERS_ONLY=a,b in the environment, these). cases.py says which router or function of a file says what
 fixture. All cases of a file make one program: each with the sizes and numbers of its fixture in the header, and a function
 around the router. What it says is compared with the fixture: the experts of every token as a set (dropped pairs being none),
 everything else within 1e-5 of the largest: weights, dense weights, outputs, losses, the next state. Compiled and interpreted
@@ -17,12 +17,12 @@ import subprocess
 import sys
 
 from cases import BY_FAMILY, CASES, NOT_COMPILED
-from tensors import SIZE, floats, read, rows, write
+from tensors import SIZE, read, rows, write
 
 TOLERANCE = 1e-5
 # Of these arguments the first size is a number of tokens, sequences or segments.
-OPEN = {"x", "ids", "cu_seqlens", "gumbel", "u", "draws", "draw", "pass_1", "pass_2", "domain", "task", "groups", "segments", "previous",
-        "first", "scaled_noise", "zeta_row", "alpha_row"}
+OPEN = {"x", "ids", "cu_seqlens", "gumbel", "u", "draws", "draw", "pass_1", "pass_2", "domain", "task", "groups", "segments",
+        "previous", "first", "scaled_noise", "zeta_row", "alpha_row"}
 ROWS = {name: "sequences" for name in ("domain", "task", "noise.keep", "draw", "pass_1", "pass_2", "previous", "first")}
 ROWS |= {"segments": "boundaries", "groups": "boundaries"}
 # Parts of a fixture that follow from others.
@@ -148,7 +148,7 @@ def wrapper(case, text, op, tensors):
     names = ["x", *[gate for gate in ("Wg", "C", "Wr") if gate in tensors][:1], *case.inputs]
     assert len(names) == len(arguments), f"{case.call} takes {len(arguments)} arguments, got {names}"
     kinds = [type_of(name, tensors[name]) for name in names]
-    more = list(dict.fromkeys([*(LAYERS[case.layer][0] if case.layer else ()), *(["W0"] if case.layer == "lora" else [])]))
+    more = [*(LAYERS[case.layer][0] if case.layer else ()), *(["W0"] if case.layer == "lora" else [])]
     all_kinds = kinds + [type_of(name, tensors[name]) for name in more]
     argument = {name: f"%a{n}" for n, name in enumerate(names + more)}
     outs, values, dense = [], [], list(case.outs)
@@ -231,7 +231,7 @@ class Call:
             for row, (tokens, weights) in enumerate(zip(rows(e["tok"]), rows(e["w"]))):
                 for token, weight in zip(tokens, weights):
                     if token >= 0:
-                        out[token].append((row if self.experts > 1 and len(e["tok"][2]) != 0 and "w_r" not in self.inputs else 0, weight))
+                        out[token].append((0 if "w_r" in self.inputs else row, weight))
             return [sorted(row) for row in out]
         if "dense" in e and "idx" not in want:
             return [[(n, w) for n, w in enumerate(row) if w > 0] for row in rows(e["dense"])]
