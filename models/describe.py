@@ -9,6 +9,7 @@ dtypes of its tensors. No weight is needed or made (the data part of the file is
 
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -225,6 +226,9 @@ MODELS = {
     "skywork_moe": (mixtral, "Skywork-MoE (Wei et al. 2024), as a model of the family mixtral", sizes(
         65536, 52, 4608, 36, 36, 8192, model_type="mixtral", intermediate_size=12288, num_local_experts=16,
         num_experts_per_tok=2)),
+    "arctic": (mixtral, "Snowflake Arctic (2024), a dense MLP beside the experts of each layer", sizes(
+        32000, 35, 7168, 56, 8, 4096, model_type="mixtral", intermediate_size=4864, num_local_experts=128,
+        num_experts_per_tok=2, rms_norm_eps=1e-5)),
     "jetmoe_8b": (jetmoe, "JetMoE-8B (Shen et al. 2024)", sizes(
         32000, 24, 2048, 32, 16, 4096, model_type="jetmoe", kv_channels=128, intermediate_size=5632,
         num_local_experts=8, num_experts_per_tok=2, tie_word_embeddings=True)),
@@ -244,6 +248,24 @@ MODELS = {
         "ffn_config": {"ffn_hidden_size": 10752, "moe_num_experts": 16, "moe_top_k": 4,
                        "moe_normalize_expert_weights": 1}}),
 }
+
+
+def beside(text, d, w, layers):
+    """A dense MLP on the stream that the experts of each layer read, both added to it; no family has one."""
+    layer, m = "model.layers.{i}.", f"layers [0, {layers}] from"
+    params = (
+        f'  nn.param @residual_norm : tensor<{d}xbf16> {m} [#nn.source<"{layer}residual_layernorm.weight", [{d}]>]\n'
+        f'  nn.param @residual_gate_up : tensor<{2 * w}x{d}xbf16> {m} [#nn.source<"{layer}residual_mlp.w1.weight", '
+        f'[{w}, {d}] rows {w}>, #nn.source<"{layer}residual_mlp.w3.weight", [{w}, {d}] at {w} rows {w}>]\n'
+        f'  nn.param @residual_down : tensor<{d}x{w}xbf16> {m} [#nn.source<"{layer}residual_mlp.w2.weight", [{d}, {w}]>]\n')
+    text = text.replace("  moe.router @", params + "  moe.router @", 1)
+    stream, experts = re.search(r"arith.addf (%\d+), (%\d+) : tensor<\?x\d+xbf16>\n *nn.yield", text).groups()
+    layer_at = re.search(r"layer\((%\w+)\)", text).group(1)
+    mlp = (f"      %dense = nn.mlp {stream} layer({layer_at}) norm(@residual_norm, 1.0e-05) glu(silu, @residual_gate_up, "
+           f"@residual_down) : tensor<?x{d}xbf16> -> tensor<?x{d}xbf16>\n")
+    norm_at = re.search(r"^ *%\d+ = nn.param_get @ffn_norm", text, re.M).start()
+    text = text[:norm_at] + mlp + text[norm_at:]
+    return text.replace(f"arith.addf {stream}, {experts}", f"arith.addf %dense, {experts}", 1)
 
 
 def folder_of(config, tensors, directory):
@@ -271,6 +293,9 @@ for name in sys.argv[1:] or MODELS:
         path = f"{HERE}/{name}.mlir"
         subprocess.run(["moe-import", directory, "--name", name, "-o", path], check=True, stderr=subprocess.DEVNULL)
     text = open(path, encoding="utf-8").read()
+    if name == "arctic":
+        text = beside(text, config["hidden_size"], config["hidden_size"], config["num_hidden_layers"])
+        text = subprocess.run(["moe-opt", "-"], input=text, check=True, capture_output=True, text=True).stdout.strip() + "\n"
     with open(path, "w", encoding="utf-8") as file:
         file.write(f"// {title}: sizes of its published config.json. Made by describe.py.\n{text}")
     print(f"{name}.mlir: {len(text.splitlines())} lines")

@@ -15,7 +15,7 @@ PUBLISHED = {
     "deepseek_v2_lite": (15.7, None), "deepseek_v3": (671.0, 37.6), "mixtral_8x22b": (140.6, 39.2),
     "mixtral_8x7b": (46.7, 12.9), "olmoe_1b_7b": (6.92, 1.28), "qwen1_5_moe_a2_7b": (14.3, 2.7),
     "qwen3_30b_a3b": (30.5, 3.35), "jetmoe_8b": (8.52, None), "gpt_oss_20b": (20.9, None), "gpt_oss_120b": (116.8, None),
-    "skywork_moe": (146.4, None), "deepseek_moe_145b": (144.6, 22.2), "deepseek_moe_2b": (1.97, None),
+    "arctic": (480.0, None), "skywork_moe": (146.4, None), "deepseek_moe_145b": (144.6, 22.2), "deepseek_moe_2b": (1.97, None),
 }
 
 
