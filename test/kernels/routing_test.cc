@@ -302,5 +302,31 @@ TEST(Routing, RowsOfOneExpertAsSequences) {
     }
 }
 
+// A plan of constants counts its own tokens, not those of the call.
+TEST(Routing, PlanOfConstants) {
+  const Program program(R"(
+    func.func @f(%x: tensor<3x4xf32>, %t: tensor<?xi32>) -> tensor<3x4xf32> attributes {nn.entry = "f"} {
+      %i = arith.constant dense<[[0, 1], [1, 2], [2, 3]]> : tensor<3x2xi32>
+      %w = arith.constant dense<[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]> : tensor<3x2xf32>
+      %p = moe.make_plan %i experts(3) : tensor<3x2xi32>
+      %r = moe.dispatch %x, %p : tensor<3x4xf32>, !moe.plan<3, 2>
+      %y = moe.combine %r, %p, %w : tensor<?x4xf32>, !moe.plan<3, 2>, tensor<3x2xf32>
+      return %y : tensor<3x4xf32>
+    })");
+  Random random(8);
+  const std::vector<float> values = random.Values<float>(12);
+  for (int64_t tokens : {0, 1, 50}) {
+    const Array x(DType::kF32, values), t(std::vector<int32_t>(tokens, 0));
+    Array y(DType::kF32, 12);
+    program.Run("f", {.tokens = tokens}, {&x, &t}, {&y});
+    std::vector<float> want(12);
+    for (int64_t i = 0; i < 12; ++i) {
+      const float sum[] = {1 + 2, 3 + 4, 5};
+      want[i] = values[i] * sum[i / 4];
+    }
+    ExpectClose("constants", y, want, 2);
+  }
+}
+
 }  // namespace
 }  // namespace moe::kernels

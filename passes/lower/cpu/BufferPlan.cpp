@@ -92,8 +92,14 @@ void BufferPlan::placeSequences(Operation &op) {
 LogicalResult BufferPlan::place(Operation &op) {
   if (auto loop = dyn_cast<nn::LayersOp>(op))
     return placeLayers(loop);
-  if (needsNoPlace(op))
+  if (needsNoPlace(op)) {
+    for (Value result : op.getResults())
+      if (auto type = dyn_cast<RankedTensorType>(result.getType()))
+        rowsOf[result] = {RowsInfo::Static,
+                          {0, 0, type.getRank() ? type.getDimSize(0) : 1},
+                          {}};
     return success();
+  }
   if (failed(checkRows(op)))
     return failure();
   placeSequences(op);
