@@ -47,6 +47,8 @@ absl::StatusOr<RopeTable> readRotary(ImportContext &in, int64_t dims,
                                         .modelType = in.modelType}));
   for (const std::string &note : rope.notes)
     in.notes.push_back("config.json: rope: " + note);
+  if (rope.positions)
+    in.common.maxPositions = std::min(in.common.maxPositions, rope.positions);
   return rope;
 }
 

@@ -34,6 +34,10 @@ constexpr llvm::StringLiteral knownKeys[] = {"rope_type",
                                              "low_freq_factor",
                                              "high_freq_factor",
                                              "partial_rotary_factor",
+                                             "short_factor",
+                                             "long_factor",
+                                             "short_mscale",
+                                             "long_mscale",
                                              "finetuned"};
 
 double yarnMscale(double factor, double mscale) {
@@ -53,6 +57,8 @@ private:
   absl::Status dynamic();
   absl::Status yarn();
   absl::Status llama3();
+  absl::Status longrope();
+  absl::Status divideBy(const char *key, bool apply);
 
   absl::StatusOr<double> positive(const char *key) {
     ASSIGN_OR_RETURN(double value, fields.Number(key));
@@ -72,7 +78,10 @@ private:
   absl::StatusOr<double> originalPositions() {
     ASSIGN_OR_RETURN(int64_t positions,
                      fields.IntOr("original_max_position_embeddings",
-                                  options.maxPositions, 1, kMaxPositions));
+                                  options.originalPositions
+                                      ? options.originalPositions
+                                      : options.maxPositions,
+                                  1, kMaxPositions));
     return static_cast<double>(positions);
   }
 
@@ -169,6 +178,52 @@ absl::Status Reader::llama3() {
   return absl::OkStatus();
 }
 
+/// Checks a factor for each pair of dimensions, and divides by them where
+/// |apply| is set.
+absl::Status Reader::divideBy(const char *key, bool apply) {
+  ASSIGN_OR_RETURN(std::vector<double> factors, fields.Numbers(key));
+  if (factors.size() != inv.size())
+    return Error(Code::C106, fields.where(), ": key ", Quoted(key), " has ",
+                 factors.size(), " factors for ", inv.size(),
+                 " pairs of dimensions.");
+  for (auto [factor, f] : llvm::zip(factors, inv)) {
+    RETURN_IF_ERROR(checked(key, factor).status());
+    if (apply)
+      f /= factor;
+  }
+  return absl::OkStatus();
+}
+
+// Factors for sequences within the original length and for longer ones. A
+// cached key keeps the rotation it was written with, so a module has one table:
+// that of the original length, and stops there.
+absl::Status Reader::longrope() {
+  if (!options.originalPositions)
+    RETURN_IF_ERROR(positive("original_max_position_embeddings").status());
+  ASSIGN_OR_RETURN(double original, originalPositions());
+  ASSIGN_OR_RETURN(
+      double factor,
+      positiveOr("factor",
+                 static_cast<double>(options.maxPositions) / original));
+  RETURN_IF_ERROR(divideBy("short_factor", true));
+  RETURN_IF_ERROR(divideBy("long_factor", false));
+  if (fields.Has("short_mscale") || fields.Has("long_mscale")) {
+    RETURN_IF_ERROR(positive("long_mscale").status());
+    ASSIGN_OR_RETURN(out.scale, positive("short_mscale"));
+  } else if (fields.Has("attention_factor")) {
+    ASSIGN_OR_RETURN(out.scale, positive("attention_factor"));
+  } else if (factor > 1) {
+    out.scale = std::sqrt(1 + std::log(factor) / std::log(original));
+  }
+  if (original < static_cast<double>(options.maxPositions)) {
+    out.positions = static_cast<int64_t>(original);
+    out.notes.push_back(::moe::Joined(
+        "type 'longrope' is compiled for its original ", out.positions,
+        " positions; longer sequences need other factors"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<RopeTable> Reader::read(const std::string &type) {
   for (int64_t i = 0; i < options.dims; i += 2)
     inv.push_back(std::pow(theta, -static_cast<double>(i) /
@@ -182,10 +237,13 @@ absl::StatusOr<RopeTable> Reader::read(const std::string &type) {
     RETURN_IF_ERROR(yarn());
   } else if (type == "llama3") {
     RETURN_IF_ERROR(llama3());
+  } else if (type == "longrope") {
+    RETURN_IF_ERROR(longrope());
   } else if (type != "default") {
-    return Error(Code::C109, fields.where(), ": type ", Quoted(type),
-                 " is not supported for ", std::string_view(options.modelType),
-                 "; supported: default, linear, dynamic, yarn, llama3.");
+    return Error(
+        Code::C109, fields.where(), ": type ", Quoted(type),
+        " is not supported for ", std::string_view(options.modelType),
+        "; supported: default, linear, dynamic, yarn, llama3, longrope.");
   }
   if (type != "default" && fields.Has("mscale_all_dim")) {
     ASSIGN_OR_RETURN(double allDim,
@@ -260,6 +318,18 @@ absl::StatusOr<RopeTable> readRope(JsonFields &config,
                    config.NumberOr("partial_rotary_factor", fallback));
   ASSIGN_OR_RETURN(partial, fields.NumberOr("partial_rotary_factor", partial));
   RopeOptions rotated = options;
+  constexpr const char *original = "original_max_position_embeddings";
+  if (config.Has(original)) {
+    ASSIGN_OR_RETURN(rotated.originalPositions,
+                     config.Int(original, 1, kMaxPositions));
+    ASSIGN_OR_RETURN(
+        int64_t own,
+        fields.IntOr(original, rotated.originalPositions, 1, kMaxPositions));
+    if (own != rotated.originalPositions)
+      return Error(Code::C106, config.where(), ": ", original, " is ",
+                   rotated.originalPositions,
+                   ", but inside the rope parameters it is ", own, ".");
+  }
   if (options.partial) {
     if (!(partial > 0 && partial <= 1))
       return Error(Code::C105, fields.where(),

@@ -22,6 +22,8 @@ struct RopeTable {
   /// 1. DeepSeek multiplies the softmax scale by its square.
   double softmaxMscale = 1;
   std::string type = "default";
+  /// Positions that the table is for where it is not right for all; 0: all.
+  int64_t positions = 0;
   /// Keys that the variant has no use for, and what else the log should say.
   llvm::SmallVector<std::string> notes;
 };
@@ -33,12 +35,14 @@ struct RopeOptions {
   /// 0: all rotate and the key may only be 1.
   double partial = 0;
   int64_t maxPositions = 0;
+  /// Of the model, where its rope parameters do not say it; 0: maxPositions.
+  int64_t originalPositions = 0;
   llvm::StringRef modelType; ///< for messages
 };
 
 /// Reads `rope_parameters`, or `rope_theta` and `rope_scaling`. Variants:
-/// default, linear, yarn, llama3, and dynamic where it changes nothing within
-/// max_position_embeddings.
+/// default, linear, yarn, llama3, longrope up to the length before extension,
+/// and dynamic where it changes nothing within max_position_embeddings.
 ///
 /// C103 to C106 for keys that are missing or make no sense, C108 for an unknown
 /// key, C109 for another variant.

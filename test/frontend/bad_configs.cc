@@ -234,13 +234,28 @@ std::vector<BadFolder> BadConfigs() {
        Text(R"({"model_type": "mixtral", "model_type": "x"})"), 3,
        "[MOE-J102]: DIR/config.json: key 'model_type' comes twice in one "
        "object, again at byte 38. Remove one."},
-      {"rope longrope", "mixtral-1",
+      {"rope of an unknown type", "mixtral-1",
        Set("rope_parameters",
-           R"({"rope_type": "longrope", "rope_theta": 1e4, "factor": 2.0})"),
+           R"({"rope_type": "spiral", "rope_theta": 1e4, "factor": 2.0})"),
        5,
-       "[MOE-C109]: config.json: rope_parameters: type 'longrope' is not "
+       "[MOE-C109]: config.json: rope_parameters: type 'spiral' is not "
        "supported for mixtral; supported: default, linear, dynamic, yarn, "
-       "llama3."},
+       "llama3, longrope."},
+      {"longrope of no original length", "mixtral-1",
+       Set("rope_parameters", R"({"rope_type": "longrope", "factor": 2.0})"), 3,
+       "[MOE-C103]: config.json: rope_parameters: key "
+       "'original_max_position_embeddings' is missing."},
+      {"longrope with a factor too few", "phimoe-6",
+       Set("rope_parameters",
+           R"({"rope_type": "longrope", "short_factor": [1, 1, 1],
+               "long_factor": [1, 1, 1, 1]})"),
+       3,
+       "[MOE-C106]: config.json: rope_parameters: key 'short_factor' has 3 "
+       "factors for 4 pairs of dimensions."},
+      {"longrope of two original lengths", "phimoe-6",
+       Set("original_max_position_embeddings", R"(32)"), 3,
+       "[MOE-C106]: config.json: original_max_position_embeddings is 32, but "
+       "inside the rope parameters it is 48."},
       {"rope unknown key", "mixtral-1",
        Set("rope_parameters",
            R"({"rope_type": "yarn", "factor": 2.0, "temperature": 0.5})"),

@@ -82,6 +82,20 @@ TEST(Rope, Constants) {
        1,
        {1.0, 0.316227766, 0.1, 0.00661310632, 0.00125, 0.000395284708, 0.000125,
         3.95284708e-05}},
+      // sqrt(1 + ln 4 / ln 16), as 64 positions are four times 16.
+      {"longrope, within its original length",
+       R"({"original_max_position_embeddings": 16,
+           "rope_scaling": {"type": "longrope", "short_factor": [1, 2, 4, 8],
+           "long_factor": [1, 3, 9, 27]}})",
+       1.2247448713915889,
+       {1, 0.05, 0.0025, 0.000125}},
+      {"longrope, scales of its own",
+       R"({"rope_parameters": {"rope_type": "longrope", "factor": 3.0,
+           "short_factor": [1, 2, 4, 8], "long_factor": [1, 3, 9, 27],
+           "short_mscale": 1.25, "long_mscale": 1.5,
+           "original_max_position_embeddings": 64}})",
+       1.25,
+       {1, 0.05, 0.0025, 0.000125}},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);

@@ -5,7 +5,7 @@
     make_fixtures.py OUT [--families mixtral,...] [--per-family 5] [--no-gradients]
 
 Each OUT/FAMILY-N/ is a Hugging Face folder (config.json, model.safetensors; number 3 is sharded, number 4 holds bf16 weights, computed in f32;
-of gpt_oss and qwen2_moe there is a number 6, made with --per-family 6 --no-gradients) plus
+of gpt_oss, qwen2_moe and phimoe there is a number 6, made with --per-family 6 --no-gradients) plus
   ids.json               rows of token ids (lengths 1, 9, 23)
   expect.safetensors     logits.R [len, vocab] f32, one per row (eager attention, eager experts, f32)
   greedy.json            16 greedy continuation ids per row
@@ -22,10 +22,12 @@ warnings.filterwarnings("ignore"); transformers.utils.logging.set_verbosity_erro
 import transformers as T
 
 def taking_turns(fam):
-    """Fixture 6: layers of several kinds that take turns; sizes of gpt_oss that MXFP4 can hold."""
+    """Fixture 6: layers of several kinds that take turns; sizes of gpt_oss that MXFP4 can hold; longrope of phimoe."""
     b = dict(vocab_size=61, max_position_embeddings=64, rms_norm_eps=1e-5, tie_word_embeddings=False, pad_token_id=None, bos_token_id=1, eos_token_id=None)
     if fam == "gpt_oss": return T.GptOssConfig(**b, hidden_size=32, num_hidden_layers=5, num_attention_heads=4, num_key_value_heads=2, head_dim=8, intermediate_size=32, num_local_experts=4, num_experts_per_tok=2, sliding_window=5, layer_types=[["sliding_attention", "full_attention"][i % 2] for i in range(5)])
     if fam == "qwen2_moe": return T.Qwen2MoeConfig(**b, hidden_size=16, num_hidden_layers=6, num_attention_heads=2, num_key_value_heads=1, intermediate_size=24, moe_intermediate_size=12, shared_expert_intermediate_size=11, num_experts=5, num_experts_per_tok=2, norm_topk_prob=True, decoder_sparse_step=2, use_sliding_window=False)
+    if fam == "phimoe": return T.PhimoeConfig(**b, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, intermediate_size=12, num_local_experts=5, num_experts_per_tok=2, router_jitter_noise=.2, attention_bias=True, lm_head_bias=True,
+        rope_parameters=dict(rope_type="longrope", rope_theta=1e4, short_factor=[1.0, 1.1, 1.5, 2.25], long_factor=[1.0, 2.0, 9.5, 31.0], short_mscale=1.2, long_mscale=1.5, original_max_position_embeddings=48))
     raise KeyError(fam)
 def config(fam, r, n):
     if n == 6: return taking_turns(fam)

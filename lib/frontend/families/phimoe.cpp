@@ -15,6 +15,7 @@ static constexpr ConfigKey keys[] = {
     {"num_local_experts", KeyUse::Used},
     {"num_experts", KeyUse::Used},
     {"intermediate_size", KeyUse::Used},
+    {"original_max_position_embeddings", KeyUse::Used},
     {"head_dim", KeyUse::Used},
     {"attention_bias", KeyUse::Used},
     {"lm_head_bias", KeyUse::Used},
