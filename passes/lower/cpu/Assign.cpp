@@ -26,6 +26,43 @@ void moe::cpu::emitFail(EntryContext &c, int32_t code, Value a, Value b) {
                        ValueRange{function, c.rt, e.i32(code), a, b});
 }
 
+Value moe::cpu::writeAboveLeast(Emitter &e, const Buffer &s, const Buffer &to) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  auto isFinite = [&](Value x) {
+    return e.cmpF(arith::CmpFPredicate::OLT,
+                  math::AbsFOp::create(e.b, e.loc, x), e.splatF32(kInf));
+  };
+  auto over = [&](float init, function_ref<Value(Value token, Value column,
+                                                 Value mask, Value carried)>
+                                  step) {
+    return e.loop(e.i64(0), s.rows, 1, ValueRange{e.splatF32(init)},
+                  [&](Value token, ValueRange carried) {
+                    return e.lanes(
+                        s.width, carried,
+                        [&](Value column, Value mask, ValueRange carried) {
+                          Value next = step(token, column, mask, carried[0]);
+                          return SmallVector<Value>{
+                              keep(e, mask, next, carried[0])};
+                        });
+                  })[0];
+  };
+  Value lowest =
+      over(kInf, [&](Value token, Value column, Value mask, Value lowest) {
+        Value x = e.load(s, token, column, mask);
+        return e.select(isFinite(x), e.minF(lowest, x), lowest);
+      });
+  Value negated = arith::NegFOp::create(e.b, e.loc, lowest);
+  Value least = e.splat(arith::NegFOp::create(e.b, e.loc, e.maxLanes(negated)));
+  return e.maxLanes(
+      over(0, [&](Value token, Value column, Value mask, Value most) {
+        Value x = e.load(s, token, column, mask);
+        Value above = e.minF(e.subF(x, least), e.splatF32(kMostWorth));
+        above = e.select(isFinite(x), above, e.splatF32(0));
+        e.store(to, token, column, above, mask);
+        return e.maxF(most, above);
+      }));
+}
+
 namespace {
 /// One auction of T tokens among E experts, T/E tokens for each. Values are
 /// |value| [T, E]: worth less price, pinned for the winner; bids are |bid|.
@@ -84,40 +121,13 @@ private:
     });
   }
 
-  /// Scores above the least one, which stands in for what is not finite; ε; no
-  /// prices. Only differences matter, and small numbers leave bids their places.
+  /// Scores above the least one: only differences matter, and small numbers
+  /// leave bids their places. ε; no prices.
   void prepare() {
-    constexpr float kInf = std::numeric_limits<float>::infinity();
-    auto finite = [&](Value x) {
-      Value size = math::AbsFOp::create(b, e.loc, x);
-      return e.cmpF(arith::CmpFPredicate::OLT, size, constantF(e, x, kInf));
-    };
-    SmallVector<Value> ends = e.loop(
-        e.i64(0), s.rows, 1, ValueRange{e.splatF32(kInf), e.splatF32(-kInf)},
-        [&](Value token, ValueRange carried) {
-          return e.lanes(
-              experts, carried, [&](Value column, Value mask, ValueRange ends) {
-                Value x = e.load(s, token, column, mask);
-                Value counts = finite(x);
-                if (mask)
-                  counts = arith::AndIOp::create(b, e.loc, counts, mask);
-                return SmallVector<Value>{
-                    e.select(counts, e.minF(ends[0], x), ends[0]),
-                    e.select(counts, e.maxF(ends[1], x), ends[1])};
-              });
-        });
-    Value negated = arith::NegFOp::create(b, e.loc, ends[0]);
-    least = arith::NegFOp::create(b, e.loc, e.maxLanes(negated));
-    least = e.select(finite(least), least, e.f32(0));
-    most = e.minF(e.maxF(e.subF(e.maxLanes(ends[1]), least), e.f32(0)),
-                  e.f32(kMostWorth));
+    most = writeAboveLeast(e, s, score);
     epsilon = e.maxF(e.divF(most, e.f32(50)), e.f32(1e-4f));
     eachCell([&](Value token, Value column, Value mask) {
-      Value x = e.load(s, token, column, mask);
-      x = e.subF(e.select(finite(x), x, e.splat(least)), e.splat(least));
-      x = e.minF(x, e.splatF32(kMostWorth));
-      e.store(score, token, column, x, mask);
-      e.store(value, token, column, x, mask);
+      e.store(value, token, column, e.load(score, token, column, mask), mask);
     });
     e.loop(e.i64(0), s.rows, 1, [&](Value token) {
       e.storeScalar(e.address(price, token), price.element, e.f32(0));
@@ -133,36 +143,19 @@ private:
       Value column = e.mul(chunk, e.i64(kLanes));
       Value mask =
           experts % kLanes ? lanesBefore(e, column, e.i64(experts)) : Value();
-      Value limit = e.splat(e.toI32(share)), one = e.splatI32(1);
-      auto keyAt = [&](Value token) -> Value {
-        Value keys = keysOf(e, e.load(value, token, column, mask), mask);
-        return arith::XOrIOp::create(b, e.loc, keys, e.splatI32(kGone));
+      auto keyAt = [&](Value token) {
+        return keysOf(e, e.load(value, token, column, mask), mask);
       };
-      Value threshold = thresholdKey(e, e.i64(0), s.rows, limit, keyAt);
-      Value above = e.loop(e.i64(0), s.rows, 1, ValueRange{e.splatI32(0)},
-                           [&](Value token, ValueRange count) {
-                             Value is = e.cmp(P::ugt, keyAt(token), threshold);
-                             return SmallVector<Value>{
-                                 e.select(is, e.add(count[0], one), count[0])};
-                           })[0];
-      // First the chosen get their value as a bid, others none.
-      Value lowest = e.splatF32(-std::numeric_limits<float>::infinity());
-      Value none = lowest;
-      Value next = e.loop(
-          e.i64(0), s.rows, 1, ValueRange{e.sub(limit, above), lowest},
-          [&](Value token, ValueRange carried) {
-            Value key = keyAt(token);
-            Value tie =
-                arith::AndIOp::create(b, e.loc, e.cmp(P::eq, key, threshold),
-                                      e.cmp(P::sgt, carried[0], e.splatI32(0)));
-            Value taken = arith::OrIOp::create(
-                b, e.loc, e.cmp(P::ugt, key, threshold), tie);
+      // The chosen keep their value as a bid, others have none yet.
+      Value none = e.splatF32(-std::numeric_limits<float>::infinity());
+      Value next = eachOfLargest(
+          e, e.i64(0), s.rows, e.splat(e.toI32(share)), keyAt, ValueRange{none},
+          [&](Value token, Value taken, ValueRange next) {
             Value worth = e.load(value, token, column, mask);
             e.store(bid, token, column, e.select(taken, worth, none), mask);
             return SmallVector<Value>{
-                e.select(tie, e.sub(carried[0], one), carried[0]),
-                e.select(taken, carried[1], e.maxF(carried[1], worth))};
-          })[1];
+                e.select(taken, next[0], e.maxF(next[0], worth))};
+          })[0];
       e.loop(e.i64(0), s.rows, 1, [&](Value token) {
         Value worth = e.load(bid, token, column, mask);
         Value taken = e.cmpF(arith::CmpFPredicate::OGT, worth, none);
@@ -248,7 +241,7 @@ private:
   OpBuilder &b;
   int64_t experts;
   Buffer s, idx, score, value, bid, price, holder;
-  Value share, least, most, epsilon;
+  Value share, most, epsilon;
 };
 
 LogicalResult emitAssign(EntryContext &c, Operation *op) {

@@ -110,10 +110,7 @@ LogicalResult BufferPlan::checkRows(Operation &op) {
     return unnamed || rows(seqs).kind == RowsInfo::SequencesPlusOne;
   };
   auto isSequences = [&](Value value) {
-    auto found = rowsOf.find(value);
-    return found == rowsOf.end() || isa<BlockArgument>(value) ||
-           found->second.kind == RowsInfo::Sequences ||
-           found->second.kind == RowsInfo::Static;
+    return rows(value).kind == RowsInfo::Sequences;
   };
   bool good = true;
   if (auto attend = dyn_cast<nn::AttendOp>(op)) {
@@ -145,8 +142,7 @@ LogicalResult BufferPlan::checkRows(Operation &op) {
     good = boundaries(softmax.getCuSeqlens());
   } else if (auto last = dyn_cast<nn::LastRowsOp>(op)) {
     good = boundaries(last.getCuSeqlens());
-  } else if (isa<nn::RopeOp, nn::ConcatOp, PickOp, MaskChoicesOp, CapacityOp>(
-                 op) ||
+  } else if (isa<nn::RopeOp, nn::ConcatOp, PickOp, MaskChoicesOp>(op) ||
              OpTrait::hasElementwiseMappableTraits(&op)) {
     good = same(op.getOperands());
   }

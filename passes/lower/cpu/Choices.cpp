@@ -51,11 +51,18 @@ void moe::cpu::eachSegment(
   Emitter &e = c.e;
   if (!seqs)
     return body(e.i64(0), e.i64(0), tokens);
-  const Buffer &cu = c.buffer(seqs);
   e.loop(e.i64(0), c.sequences, 1, [&](Value sequence) {
-    body(sequence, e.toI64(loadInt(e, cu, sequence)),
-         e.toI64(loadInt(e, cu, e.add(sequence, e.i64(1)))));
+    auto [first, last] = tokensOf(c, seqs, sequence);
+    body(sequence, first, last);
   });
+}
+
+std::pair<Value, Value> moe::cpu::tokensOf(EntryContext &c, Value seqs,
+                                           Value sequence) {
+  Emitter &e = c.e;
+  const Buffer &cu = c.buffer(seqs);
+  return {e.toI64(loadInt(e, cu, sequence)),
+          e.toI64(loadInt(e, cu, e.add(sequence, e.i64(1))))};
 }
 
 /// |keys| that order as unsigned integers, kGone being 0.
@@ -63,8 +70,9 @@ static Value asUnsigned(Emitter &e, Value keys) {
   return arith::XOrIOp::create(e.b, e.loc, keys, constantI(e, keys, kGone));
 }
 
-Value moe::cpu::thresholdKey(Emitter &e, Value first, Value last, Value limit,
-                             function_ref<Value(Value at)> keyAt) {
+/// The limit-th largest of the keys in each lane, as asUnsigned gives them.
+static Value thresholdKey(Emitter &e, Value first, Value last, Value limit,
+                          function_ref<Value(Value at)> keyAt) {
   auto refine = [&](Value bit, ValueRange carried) {
     Value shift = e.toI32(e.sub(e.i64(31), bit));
     Value one = arith::ShLIOp::create(e.b, e.loc, e.i32(1), shift);
@@ -81,6 +89,36 @@ Value moe::cpu::thresholdKey(Emitter &e, Value first, Value last, Value limit,
         e.select(e.cmp(P::sge, count, limit), candidate, carried[0])};
   };
   return e.loop(e.i64(0), e.i64(32), 1, ValueRange{e.splatI32(0)}, refine)[0];
+}
+
+SmallVector<Value> moe::cpu::eachOfLargest(
+    Emitter &e, Value first, Value last, Value limit,
+    function_ref<Value(Value)> keyAt, ValueRange init,
+    function_ref<SmallVector<Value>(Value, Value, ValueRange)> body) {
+  auto unsignedAt = [&](Value at) { return asUnsigned(e, keyAt(at)); };
+  Value threshold = thresholdKey(e, first, last, limit, unsignedAt);
+  Value one = e.splatI32(1);
+  Value above = e.loop(first, last, 1, ValueRange{e.splatI32(0)},
+                       [&](Value at, ValueRange count) {
+                         Value is = e.cmp(P::ugt, unsignedAt(at), threshold);
+                         return SmallVector<Value>{
+                             e.select(is, e.add(count[0], one), count[0])};
+                       })[0];
+  // How many of the threshold itself are still wanted, then what is carried.
+  SmallVector<Value> carried{e.sub(limit, above)};
+  llvm::append_range(carried, init);
+  auto step = [&](Value at, ValueRange carried) {
+    Value key = unsignedAt(at), ties = carried[0];
+    Value tie = arith::AndIOp::create(e.b, e.loc, e.cmp(P::eq, key, threshold),
+                                      e.cmp(P::sgt, ties, e.splatI32(0)));
+    Value taken =
+        arith::OrIOp::create(e.b, e.loc, e.cmp(P::ugt, key, threshold), tie);
+    SmallVector<Value> next{e.select(tie, e.sub(ties, one), ties)};
+    llvm::append_range(next, body(at, taken, carried.drop_front()));
+    return next;
+  };
+  carried = e.loop(first, last, 1, carried, step);
+  return SmallVector<Value>(llvm::drop_begin(carried));
 }
 
 namespace {
@@ -294,29 +332,16 @@ LogicalResult emitSelectTokens(EntryContext &c, Operation *op) {
       Value mask =
           experts % kLanes ? lanesBefore(e, column, e.i64(experts)) : Value();
       auto keyAt = [&](Value token) {
-        return asUnsigned(e, keysOf(e, e.load(s, token, column, mask), mask));
+        return keysOf(e, e.load(s, token, column, mask), mask);
       };
-      Value threshold = thresholdKey(e, first, last, limit, keyAt);
-      Value one = e.splatI32(1), none = e.splatI32(experts);
-      Value above = e.loop(first, last, 1, ValueRange{e.splatI32(0)},
-                           [&](Value token, ValueRange count) {
-                             Value is = e.cmp(P::ugt, keyAt(token), threshold);
-                             return SmallVector<Value>{
-                                 e.select(is, e.add(count[0], one), count[0])};
-                           })[0];
+      Value none = e.splatI32(experts);
       Value ids = e.add(e.iota(), e.splat(e.toI32(column)));
-      e.loop(first, last, 1, ValueRange{e.sub(limit, above)},
-             [&](Value token, ValueRange ties) {
-               Value key = keyAt(token);
-               Value tie = arith::AndIOp::create(
-                   e.b, e.loc, e.cmp(P::eq, key, threshold),
-                   e.cmp(P::sgt, ties[0], e.splatI32(0)));
-               Value taken = arith::OrIOp::create(
-                   e.b, e.loc, e.cmp(P::ugt, key, threshold), tie);
-               e.store(idx, token, column, e.select(taken, ids, none), mask);
-               return SmallVector<Value>{
-                   e.select(tie, e.sub(ties[0], one), ties[0])};
-             });
+      eachOfLargest(e, first, last, limit, keyAt, {},
+                    [&](Value token, Value taken, ValueRange) {
+                      e.store(idx, token, column, e.select(taken, ids, none),
+                              mask);
+                      return SmallVector<Value>();
+                    });
     });
   };
   eachSegment(c, select.getCuSeqlens(), s.rows, segment);

@@ -15,8 +15,6 @@ using F = arith::CmpFPredicate;
 static constexpr float kInf = std::numeric_limits<float>::infinity();
 /// Phases of ε = 2⁻², 2⁻⁴, …, 2⁻¹⁸.
 static constexpr int64_t kPhases = 9;
-/// So that prices stay finite.
-static constexpr float kMostWorth = 1e30f;
 
 namespace {
 /// T places, T/E at each of E experts: place p is at expert p / (T/E).
@@ -59,48 +57,18 @@ private:
   void store(const Buffer &x, Value row, Value value) {
     e.storeScalar(e.address(x, row), x.element, value);
   }
-  Value isFinite(Value x) {
-    return e.cmpF(F::OLT, math::AbsFOp::create(b, e.loc, x), e.splatF32(kInf));
-  }
-  /// One value over lanes of all scores.
-  Value over(float init, const Buffer &x,
-             function_ref<Value(Value lanes, Value carried)> step) {
-    return e.loop(
-        e.i64(0), s.rows, 1, ValueRange{e.splatF32(init)},
-        [&](Value token, ValueRange carried) {
-          return e.lanes(
-              experts, carried,
-              [&](Value column, Value mask, ValueRange carried) {
-                Value next = step(e.load(x, token, column, mask), carried[0]);
-                return SmallVector<Value>{keep(e, mask, next, carried[0])};
-              });
-        })[0];
-  }
-  void replace(const Buffer &from, function_ref<Value(Value)> value) {
-    e.loop(e.i64(0), s.rows, 1, [&](Value token) {
-      e.lanes(experts, [&](Value column, Value mask) {
-        e.store(worth, token, column, value(e.load(from, token, column, mask)),
-                mask);
-      });
-    });
-  }
 
   /// Scores above the least one, over their range; prices of 0.
   void prepare() {
-    Value ends = over(kInf, s, [&](Value x, Value least) {
-      return e.select(isFinite(x), e.minF(least, x), least);
-    });
-    Value negated = arith::NegFOp::create(b, e.loc, ends);
-    Value least = e.splat(arith::NegFOp::create(b, e.loc, e.maxLanes(negated)));
-    replace(s, [&](Value x) {
-      Value above = e.minF(e.subF(x, least), e.splatF32(kMostWorth));
-      return e.select(isFinite(x), above, e.splatF32(0));
-    });
-    Value most = e.maxLanes(
-        over(0, worth, [&](Value x, Value most) { return e.maxF(most, x); }));
+    Value most = writeAboveLeast(e, s, worth);
     Value any = e.cmpF(F::OGT, most, e.f32(0));
     Value range = e.splat(e.select(any, most, e.f32(1)));
-    replace(worth, [&](Value x) { return e.divF(x, range); });
+    e.loop(e.i64(0), s.rows, 1, [&](Value token) {
+      e.lanes(experts, [&](Value column, Value mask) {
+        Value x = e.load(worth, token, column, mask);
+        e.store(worth, token, column, e.divF(x, range), mask);
+      });
+    });
     e.loop(e.i64(0), s.rows, 1,
            [&](Value place) { store(price, place, e.f32(0)); });
   }

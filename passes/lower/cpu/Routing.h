@@ -40,10 +40,21 @@ Value capacityRows(Emitter &e, CapacityAttr limit, Value tokens,
 void eachSegment(EntryContext &c, Value seqs, Value tokens,
                  function_ref<void(Value sequence, Value first, Value last)>);
 
-/// The key that the limit-th largest of |count| keys has, as unsigned lanes:
-/// |keyAt| gives the lanes of one. Every lane searches for itself.
-Value thresholdKey(Emitter &e, Value first, Value last, Value limit,
-                   function_ref<Value(Value at)> keyAt);
+/// The tokens [first, last) of |sequence| by the boundaries |seqs|.
+std::pair<Value, Value> tokensOf(EntryContext &c, Value seqs, Value sequence);
+
+/// Runs |body| over [first, last) in order, |taken| being the lanes where the
+/// key is among the |limit| largest there, of equal ones the first. |keyAt|
+/// gives lanes of keysOf; every lane chooses for itself.
+SmallVector<Value> eachOfLargest(
+    Emitter &e, Value first, Value last, Value limit,
+    function_ref<Value(Value at)> keyAt, ValueRange init,
+    function_ref<SmallVector<Value>(Value at, Value taken, ValueRange carried)>
+        body);
+
+/// Writes scores [T, E] less the least finite one to |to|, at most 1e30, and 0
+/// where a score is not finite; returns the largest of these, f32.
+Value writeAboveLeast(Emitter &e, const Buffer &s, const Buffer &to);
 
 /// What a step that cannot go on reports, as the runtime explains it.
 enum FailCode : int32_t {

@@ -21,13 +21,6 @@ int64_t tokenWidth(Value x) {
   return product;
 }
 
-std::pair<Value, Value> tokensOf(EntryContext &c, Value seqs, Value sequence) {
-  Emitter &e = c.e;
-  const Buffer &cu = c.buffer(seqs);
-  return {e.toI64(loadInt(e, cu, sequence)),
-          e.toI64(loadInt(e, cu, e.add(sequence, e.i64(1))))};
-}
-
 /// Runs |body| for 16 neighbouring columns of each sequence.
 void eachColumn(EntryContext &c, Value seqs, int64_t width,
                 function_ref<void(Value sequence, Value first, Value last,
