@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "lib/core/errors.h"
+#include "lib/core/philox.h"
 #include "lib/core/status_macros.h"
 #include "runtime/memory_stats.h"
-#include "runtime/philox.h"
 
 namespace moe {
 namespace {

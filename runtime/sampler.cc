@@ -6,7 +6,7 @@
 #include <limits>
 #include <numeric>
 
-#include "runtime/philox.h"
+#include "lib/core/philox.h"
 
 namespace moe {
 namespace {

@@ -11,10 +11,10 @@
 
 #include "lib/core/checkpoint.h"
 #include "lib/core/errors.h"
+#include "lib/core/philox.h"
 #include "lib/core/status_macros.h"
 #include "runtime/cpu/fp_mode.h"
 #include "runtime/cpu/native_call.h"
-#include "runtime/philox.h"
 #include "runtime/weight_binding.h"
 
 namespace moe {

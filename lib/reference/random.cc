@@ -6,6 +6,7 @@
 #include <iterator>
 #include <numbers>
 
+#include "lib/core/philox.h"
 #include "lib/reference/elementwise.h"
 
 namespace moe::reference {
@@ -14,12 +15,8 @@ namespace {
 constexpr std::string_view kNames[] = {"uniform", "normal", "gumbel",
                                        "exponential"};
 
-uint32_t High(uint32_t a, uint32_t b) {
-  return static_cast<uint32_t>(uint64_t{a} * b >> 32);
-}
-
 template <typename T>
-T Value(Distribution distribution, const std::array<uint32_t, 4>& words) {
+T Value(Distribution distribution, const PhiloxBlock& words) {
   const T u = static_cast<T>(words[0] >> 8) * static_cast<T>(0x1p-24);
   const T v = std::max(u, static_cast<T>(0x1p-24));
   switch (distribution) {
@@ -37,18 +34,6 @@ T Value(Distribution distribution, const std::array<uint32_t, 4>& words) {
 }
 
 }  // namespace
-
-std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> c,
-                               std::array<uint32_t, 2> key) {
-  constexpr uint32_t kM0 = 0xD2511F53, kM1 = 0xCD9E8D57;
-  for (int round = 0; round < 10; ++round) {
-    c = {High(kM1, c[2]) ^ c[1] ^ key[0], kM1 * c[2],
-         High(kM0, c[0]) ^ c[3] ^ key[1], kM0 * c[0]};
-    key[0] += 0x9E3779B9;
-    key[1] += 0xBB67AE85;
-  }
-  return c;
-}
 
 RandomKey RandomKey::FromInts(const int32_t (&ints)[6]) {
   auto word = [&](int i) { return static_cast<uint32_t>(ints[i]); };
@@ -70,6 +55,7 @@ template <typename T>
 void RandomValues(const RandomKey& key, uint32_t stream,
                   Distribution distribution, int64_t tokens, int64_t width,
                   T* y) {
+  const Philox philox(key.seed);
   for (int64_t t = 0; t < tokens; ++t)
     for (int64_t j = 0; j < width; ++j) {
       const uint64_t at = (key.first + static_cast<uint64_t>(t)) *
@@ -77,10 +63,8 @@ void RandomValues(const RandomKey& key, uint32_t stream,
                           static_cast<uint64_t>(j);
       y[t * width + j] = Value<T>(
           distribution,
-          Philox({static_cast<uint32_t>(at), static_cast<uint32_t>(at >> 32),
-                  key.layer * 64 + stream, key.step},
-                 {static_cast<uint32_t>(key.seed),
-                  static_cast<uint32_t>(key.seed >> 32)}));
+          philox({static_cast<uint32_t>(at), static_cast<uint32_t>(at >> 32),
+                  key.layer * 64 + stream, key.step}));
     }
 }
 

@@ -10,16 +10,11 @@
 #ifndef MOE_LIB_REFERENCE_RANDOM_H_
 #define MOE_LIB_REFERENCE_RANDOM_H_
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
 namespace moe::reference {
-
-// Philox-4x32-10 (Salmon et al. 2011): four words from a counter and a key.
-std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter,
-                               std::array<uint32_t, 2> key);
 
 struct RandomKey {
   uint64_t seed = 0;

@@ -7,12 +7,12 @@
 #include <memory>
 
 #include "lib/core/errors.h"
+#include "lib/core/philox.h"
 #include "lib/core/status_macros.h"
 #include "runtime/cpu/machine_limits.h"
 #include "runtime/memory_plan.h"
 #include "runtime/memory_stats.h"
 #include "runtime/model_cost.h"
-#include "runtime/philox.h"
 #include "runtime/stepper.h"
 #include "tools/run/command.h"
 #include "tools/run/timing.h"

@@ -7,8 +7,8 @@
 //   Philox rng(seed);
 //   PhiloxBlock b = rng({element_lo, element_hi, op_id, step});   // op_id =
 //   layer * 64 + stream
-#ifndef MOE_RUNTIME_PHILOX_H_
-#define MOE_RUNTIME_PHILOX_H_
+#ifndef MOE_LIB_CORE_PHILOX_H_
+#define MOE_LIB_CORE_PHILOX_H_
 
 #include <array>
 #include <cstdint>
@@ -66,4 +66,4 @@ constexpr float UniformFloat(uint32_t word) {
 
 }  // namespace moe
 
-#endif  // MOE_RUNTIME_PHILOX_H_
+#endif  // MOE_LIB_CORE_PHILOX_H_

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include <gtest/gtest.h>
+#include "lib/core/philox.h"
 
-#include "runtime/philox.h"
+#include <gtest/gtest.h>
 
 namespace moe {
 namespace {
