@@ -16,12 +16,6 @@ static RankedTensorType shaped(Value value) {
   return cast<RankedTensorType>(value.getType());
 }
 
-/// The rows of a value of sequences, or of cu_seqlens less one.
-static int64_t sequences(RankedTensorType cuSeqlens) {
-  return cuSeqlens.isDynamicDim(0) ? ShapedType::kDynamic
-                                   : cuSeqlens.getDimSize(0) - 1;
-}
-
 static LogicalResult checkBoundaries(Loc loc, StringRef name, Value seqs) {
   if (shaped(seqs).getRank() != 1)
     return emitOptionalError(loc, "moe.", name,
@@ -41,7 +35,7 @@ LogicalResult MixOp::inferReturnTypes(MLIRContext *, Loc loc, MixOp::Adaptor a,
   if (failed(checkBoundaries(loc, "mix", a.getCuSeqlens())))
     return failure();
   types.push_back(RankedTensorType::get(
-      {sequences(shaped(a.getCuSeqlens())), w.getDimSize(1), x.getDimSize(1)},
+      {nn::sequencesOf(shaped(a.getCuSeqlens())), w.getDimSize(1), x.getDimSize(1)},
       x.getElementType()));
   return success();
 }

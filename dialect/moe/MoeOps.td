@@ -54,6 +54,11 @@ def Moe_RouterOp : Moe_Op<"router", [FunctionOpInterface, IsolatedFromAbove]> {
     ::llvm::ArrayRef<::mlir::Type> getArgumentTypes() { return getFunctionType().getInputs(); }
     ::llvm::ArrayRef<::mlir::Type> getResultTypes() { return getFunctionType().getResults(); }
     ::mlir::Region *getCallableRegion() { return &getBody(); }
+    /// The input of the model that argument |i| is; null for the tokens and for
+    /// parameters.
+    ::mlir::StringAttr getInput(unsigned i) { return getArgAttrOfType<::mlir::StringAttr>(i, "moe.input"); }
+    /// The arguments that are parameters, in order.
+    ::llvm::SmallVector<unsigned> getParamArguments();
   }];
 }
 

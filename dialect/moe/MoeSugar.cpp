@@ -72,6 +72,14 @@ LogicalResult RouterOp::verify() {
   return success();
 }
 
+SmallVector<unsigned> RouterOp::getParamArguments() {
+  SmallVector<unsigned> arguments;
+  for (unsigned i = 1; i < getNumArguments(); ++i)
+    if (!getInput(i))
+      arguments.push_back(i);
+  return arguments;
+}
+
 /// Equal, a dynamic dimension of the router matching any.
 static bool accepts(Type formal, Type actual) {
   auto f = dyn_cast<RankedTensorType>(formal),

@@ -115,7 +115,8 @@ def Nn_SourceAttr : AttrDef<Nn_Dialect, "Source"> {
   let summary = "where the rows of a parameter lie in a checkpoint";
   let description = [{
     `pattern` is the name of a checkpoint tensor, `{i}` standing for the layer
-    and `{e}` for the expert; `shape` is its full shape there. The tensor gives
+    (`{2i+1}` for twice the layer and one: layers that take turns) and `{e}` for
+    the expert; `shape` is its full shape there. The tensor gives
     the rows `[at, at + rows)` of the parameter: element `(g, n, k)` of the
     parameter is element `offset + g·strides[0] + (n − at)·strides[1] +
     k·strides[2]` of the tensor (row-major). `rows = 0` means all rows of the

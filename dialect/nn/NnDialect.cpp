@@ -39,7 +39,16 @@ void NnDialect::initialize() {
 #define GET_OP_LIST
 #include "dialect/nn/NnStructureOps.cpp.inc"
       >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialect/nn/NnTrainOps.cpp.inc"
+      >();
   attachUpstreamVjps(getContext());
+}
+
+int64_t nn::sequencesOf(RankedTensorType cuSeqlens) {
+  return cuSeqlens.isDynamicDim(0) ? ShapedType::kDynamic
+                                   : cuSeqlens.getDimSize(0) - 1;
 }
 
 FailureOr<RankedTensorType> nn::lookupParam(Operation *user,

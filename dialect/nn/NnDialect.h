@@ -26,6 +26,9 @@ namespace mlir::nn {
 template <typename ConcreteType>
 class RowWise : public OpTrait::TraitBase<ConcreteType, RowWise> {};
 
+/// The number of sequences behind cu_seqlens [B+1] of this type.
+int64_t sequencesOf(RankedTensorType cuSeqlens);
+
 /// Checks that a symbol names an `nn.param`; gives its type.
 FailureOr<RankedTensorType> lookupParam(Operation *user,
                                         SymbolTableCollection &symbols,
@@ -46,5 +49,7 @@ FailureOr<RankedTensorType> lookupParam(Operation *user,
 #include "dialect/nn/NnSequenceOps.h.inc"
 #define GET_OP_CLASSES
 #include "dialect/nn/NnStructureOps.h.inc"
+#define GET_OP_CLASSES
+#include "dialect/nn/NnTrainOps.h.inc"
 
 #endif

@@ -208,12 +208,20 @@ LogicalResult AttendGradOp::verify() {
            << q.getDimSize(1) << ", " << valueDims << "], got " << dy;
   // attend_grad C4
   if (getDq().getType() != q || getDk().getType() != k ||
-      bool(getDv()) != bool(getV()) ||
-      (getV() && getDv().getType() != getV().getType()))
-    return emitOpError("expects gradients of the types of q, k and v");
+      getMore().size() != size_t(bool(getV())) + size_t(bool(getSinks())) ||
+      (getV() && getDv().getType() != getV().getType()) ||
+      (getSinks() && getDsinks().getType() !=
+                         accumulatorType(getSinks().getType())))
+    return emitOpError("expects gradients of the types of q, k, v and sinks");
   // attend_grad C5
-  if (int64_t(getWindow()) < 0)
-    return emitOpError("expects window >= 0, got ") << int64_t(getWindow());
+  if (int64_t(getWindow()) < 0 || !(getCap().convertToDouble() >= 0))
+    return emitOpError("expects window >= 0 and cap >= 0, got ")
+           << int64_t(getWindow()) << " and " << getCap().convertToDouble();
+  // attend_grad C6
+  if (getSinks() && (shaped(getSinks()).getRank() != 1 ||
+                     shaped(getSinks()).getDimSize(0) != q.getDimSize(1)))
+    return emitOpError("expects sinks [")
+           << q.getDimSize(1) << "], got " << getSinks().getType();
   return success();
 }
 

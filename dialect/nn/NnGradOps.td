@@ -125,26 +125,35 @@ def Nn_ReduceGradOp : Nn_CoreOp<"reduce_grad", [Pure]> {
   let assemblyFormat = "$kind $x `,` $y `,` $dy `axis` `(` $axis `)` attr-dict `:` type($x) `,` type($y) `,` type($dy)";
 }
 
-def Nn_AttendGradOp : Nn_Op<"attend_grad", [Pure]> {
+def Nn_AttendGradOp : Nn_Op<"attend_grad", [AttrSizedOperandSegments, Pure]> {
   let summary = "gradients of nn.attend without a cache";
   let description = [{
-    Scores and probabilities are computed again from `q` and `k`. In latent form
-    (`v` and `dv` absent) the gradient of the values is part of `dk`.
+    `dq`, `dk`, then `dv` where there is `v`, then `dsinks` where there are
+    `sinks`. Scores and probabilities are computed again from `q` and `k`. In
+    latent form (`v` and `dv` absent) the gradient of the values is part of `dk`.
 
     (C1) `q` is `[T, H, dk]`, `k` is `[T, KV, dk]` with KV dividing H.
     (C2) `v` is `[T, KV, dv]`; absent, KV is 1 and `0 < value_dims <= dk`.
-    (C3) `dy` is `[T, H, dv]`. (C4) `dq`, `dk` and `dv` are like `q`, `k`, `v`.
-    (C5) `window` is not negative.
+    (C3) `dy` is `[T, H, dv]`. (C4) `dq`, `dk` and `dv` are like `q`, `k`, `v`,
+    `dsinks` is `[H]`. (C5) `window` and `cap` are not negative. (C6) `sinks` is
+    `[H]`.
   }];
   let arguments = (ins Nn_Activation:$q, Nn_Activation:$k, Optional<Nn_Activation>:$v, Nn_Ints:$cu_seqlens,
-                       Nn_Activation:$dy, F64Attr:$scale, DefaultValuedAttr<I64Attr, "0">:$window,
-                       DefaultValuedAttr<I64Attr, "0">:$value_dims);
-  let results = (outs Nn_Activation:$dq, Nn_Activation:$dk, Optional<Nn_Activation>:$dv);
+                       Nn_Activation:$dy, Optional<Nn_Weight>:$sinks, F64Attr:$scale,
+                       DefaultValuedAttr<I64Attr, "0">:$window, DefaultValuedAttr<I64Attr, "0">:$value_dims,
+                       UnitAttr:$tiled, DefaultValuedAttr<F64Attr, "0.0">:$cap);
+  let results = (outs Nn_Activation:$dq, Nn_Activation:$dk, Variadic<Nn_Activation>:$more);
   let assemblyFormat = [{
-    $q `,` $k (`,` $v^)? `seqs` `(` $cu_seqlens `)` `dy` `(` $dy `)` attr-dict
+    $q `,` $k (`,` $v^)? `seqs` `(` $cu_seqlens `)` `dy` `(` $dy `)` (`sinks` `(` $sinks^ `:` type($sinks) `)`)? attr-dict
     `:` type($q) `,` type($k) (`,` type($v)^)? `seqs` type($cu_seqlens) `,` type($dy) `->` type(results)
   }];
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Null without `v`.
+    ::mlir::Value getDv() { return getV() ? getMore()[0] : ::mlir::Value(); }
+    /// Null without `sinks`.
+    ::mlir::Value getDsinks() { return getSinks() ? getMore()[getV() ? 1 : 0] : ::mlir::Value(); }
+  }];
 }
 
 def Nn_EmbeddingGradOp : Nn_Op<"embedding_grad", [Pure]> {

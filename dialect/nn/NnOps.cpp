@@ -382,5 +382,8 @@ LogicalResult AttendOp::verify() {
   if (getSinks() && !isVector(shaped(getSinks()), q.getDimSize(1)))
     return emitOpError("expects sinks [")
            << q.getDimSize(1) << "], got " << getSinks().getType();
+  // attend C8
+  if (!(getCap().convertToDouble() >= 0))
+    return emitOpError("expects cap >= 0, got ") << getCap().convertToDouble();
   return success();
 }

@@ -135,7 +135,8 @@ def Nn_AttendOp : Nn_Op<"attend", [AttrSizedOperandSegments, Nn_Differentiable,
 
     With `sinks [H]` the logit `sinks[h]` joins the softmax of head h, unscaled
     and without a value (gpt-oss, 2025). With `tiled` query head h reads key
-    head `g = h mod KV` (JetMoE, 2024).
+    head `g = h mod KV` (JetMoE, 2024). With `cap = c > 0` a scaled score s
+    becomes `c·tanh(s/c)` (Gemma 2, Grok-1, 2024).
 
     Keys are taken in chunks of 64 counted from position 0 of the sequence and
     merged in order, whatever the page length or the threads.
@@ -146,7 +147,7 @@ def Nn_AttendOp : Nn_Op<"attend", [AttrSizedOperandSegments, Nn_Differentiable,
     (C4) `cache`, `layer`, `slot` and `block_table` come together, and the
     width of the cache is `KV·dk + KV·dv` (latent: `dk`).
     (C5) `out` is `[T, H, dv]`. (C6) `window` is not negative. (C7) `sinks` is
-    `[H]`.
+    `[H]`. (C8) `cap` is not negative.
   }];
   let arguments = (ins Nn_Activation:$q, Nn_Activation:$k, Optional<Nn_Activation>:$v,
                        Nn_Ints:$positions, Nn_Ints:$cu_seqlens,
@@ -154,7 +155,8 @@ def Nn_AttendOp : Nn_Op<"attend", [AttrSizedOperandSegments, Nn_Differentiable,
                        Optional<Nn_Ints>:$slot, Optional<Nn_Ints>:$block_table,
                        Optional<Nn_Weight>:$sinks,
                        F64Attr:$scale, DefaultValuedAttr<I64Attr, "0">:$window,
-                       DefaultValuedAttr<I64Attr, "0">:$value_dims, UnitAttr:$tiled);
+                       DefaultValuedAttr<I64Attr, "0">:$value_dims, UnitAttr:$tiled,
+                       DefaultValuedAttr<F64Attr, "0.0">:$cap);
   let results = (outs Nn_Activation:$out);
   let assemblyFormat = [{
     $q `,` $k (`,` $v^)? `positions` `(` $positions `)` `seqs` `(` $cu_seqlens `)`

@@ -22,12 +22,6 @@ static RankedTensorType withRows(RankedTensorType type, int64_t rows) {
   return RankedTensorType::get(shape, type.getElementType());
 }
 
-/// The number of sequences behind cu_seqlens of this type.
-static int64_t sequences(RankedTensorType cuSeqlens) {
-  return cuSeqlens.isDynamicDim(0) ? ShapedType::kDynamic
-                                   : cuSeqlens.getDimSize(0) - 1;
-}
-
 static bool isBoundaries(Value cuSeqlens) {
   auto type = shaped(cuSeqlens);
   return type.getRank() == 1 &&
@@ -67,7 +61,7 @@ LogicalResult SegmentReduceOp::inferReturnTypes(MLIRContext *, Loc loc,
     return emitOptionalError(loc,
                              "nn.segment_reduce expects cu_seqlens [B+1], got ",
                              a.getCuSeqlens().getType());
-  types.push_back(withRows(x, sequences(shaped(a.getCuSeqlens()))));
+  types.push_back(withRows(x, sequencesOf(shaped(a.getCuSeqlens()))));
   return success();
 }
 

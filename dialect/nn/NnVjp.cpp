@@ -131,17 +131,21 @@ LogicalResult RopeOp::buildVjp(OpBuilder &b, ValueRange dy, Gradients &dx) {
 LogicalResult AttendOp::buildVjp(OpBuilder &b, ValueRange dy, Gradients &dx) {
   if (getCache())
     return emitOpError("has no gradient where it reads a cache");
-  if (getSinks() || getTiled())
-    return emitOpError("has no gradient with sinks or tiled heads");
-  auto grad =
-      AttendGradOp::create(b, getLoc(), getQ().getType(), getK().getType(),
-                           getV() ? getV().getType() : Type(), getQ(), getK(),
-                           getV(), getCuSeqlens(), dy[0], getScaleAttr(),
-                           getWindowAttr(), getValueDimsAttr());
+  SmallVector<Type> more;
+  if (getV())
+    more.push_back(getV().getType());
+  if (getSinks())
+    more.push_back(accumulatorType(getSinks().getType()));
+  auto grad = AttendGradOp::create(
+      b, getLoc(), getQ().getType(), getK().getType(), more, getQ(), getK(),
+      getV(), getCuSeqlens(), dy[0], getSinks(), getScaleAttr(),
+      getWindowAttr(), getValueDimsAttr(), getTiledAttr(), getCapAttr());
   dx[0] = grad.getDq();
   dx[1] = grad.getDk();
   if (getV())
-    dx[2] = grad.getDv();
+    dx[getVMutable().begin()->getOperandNumber()] = grad.getDv();
+  if (getSinks())
+    dx[getSinksMutable().begin()->getOperandNumber()] = grad.getDsinks();
   return success();
 }
 

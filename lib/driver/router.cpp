@@ -52,10 +52,8 @@ static bool sizesAgree(RankedTensorType expected, RankedTensorType found) {
 
 /// The arguments of |router| that a layer gives: the tokens and the parameters.
 static SmallVector<unsigned> givenArguments(RouterOp router) {
-  SmallVector<unsigned> arguments;
-  for (unsigned i = 0; i < router.getNumArguments(); ++i)
-    if (!router.getArgAttr(i, "moe.input"))
-      arguments.push_back(i);
+  SmallVector<unsigned> arguments{0};
+  arguments.append(router.getParamArguments());
   return arguments;
 }
 

@@ -123,6 +123,7 @@ Tensor<T> mlir::moe::attend(Check &c, const AttendOperands<T> &o) {
   shape.value_dims = o.v ? o.v->dim(2) : o.valueDims;
   shape.scale = o.scale;
   shape.window = o.window;
+  shape.cap = o.cap;
   if (!c.expect(o.v || (0 < o.valueDims && o.valueDims <= shape.key_dims),
                 "values within a key"))
     return {};
@@ -150,6 +151,7 @@ template <typename T> static Tensor<T> attendCall(Call<T> &c, nn::AttendOp op) {
   operands.valueDims = op.getValueDims();
   operands.sinks = c.maybe(op.getSinks());
   operands.tiled = op.getTiled();
+  operands.cap = op.getCap().convertToDouble();
   if (op.getCache()) {
     operands.cache = &c.scope[op.getCache()].cache();
     operands.layer = c[op.getLayer()].integers()[0];

@@ -81,6 +81,7 @@ template <typename T> struct AttendOperands {
   Maybe<T> slot = nullptr, blockTable = nullptr;
   Maybe<T> sinks = nullptr; ///< may be absent
   bool tiled = false;
+  double cap = 0;
 };
 template <typename T>
 Tensor<T> attend(Check &c, const AttendOperands<T> &operands);

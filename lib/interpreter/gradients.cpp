@@ -156,14 +156,22 @@ static Results<T> attendGrad(Call<T> &c, nn::AttendGradOp op) {
   shape.value_dims = dy.dim(2);
   shape.scale = op.getScale().convertToDouble();
   shape.window = op.getWindow();
+  shape.tiled = op.getTiled();
+  shape.cap = op.getCap().convertToDouble();
+  Maybe<T> sinks = c.maybe(op.getSinks());
   std::vector<T> dq(q.size()), dk(k.size()), dv(v ? v->size() : 0);
+  std::vector<T> dsinks(sinks ? sinks->size() : 0);
   ref::AttendVjp(shape, q.data(), k.data(), v ? v->data() : nullptr,
                  seqs.int32s().data(), dy.data(), dq.data(), dk.data(),
-                 v ? dv.data() : nullptr);
+                 v ? dv.data() : nullptr, sinks ? sinks->data() : nullptr,
+                 dsinks.data());
   Results<T> results{result(c, q.shape(), std::move(dq)),
                      result(c, k.shape(), std::move(dk), 1)};
   if (v)
     results.push_back(result(c, v->shape(), std::move(dv), 2));
+  if (sinks)
+    results.push_back(
+        result(c, sinks->shape(), std::move(dsinks), results.size()));
   return results;
 }
 

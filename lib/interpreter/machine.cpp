@@ -87,6 +87,7 @@ template <typename T> const HandlerTable<T> &mlir::moe::handlers() {
     addIntegerHandlers(made);
     addSugarHandlers(made);
     addGradientHandlers(made);
+    addTrainingHandlers(made);
     addExchangeHandlers(made);
     addFusedRoutingHandlers(made);
     return made;

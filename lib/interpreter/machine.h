@@ -147,6 +147,7 @@ template <typename T> void addFloatHandlers(HandlerTable<T> &table);
 template <typename T> void addIntegerHandlers(HandlerTable<T> &table);
 template <typename T> void addSugarHandlers(HandlerTable<T> &table);
 template <typename T> void addGradientHandlers(HandlerTable<T> &table);
+template <typename T> void addTrainingHandlers(HandlerTable<T> &table);
 template <typename T> void addExchangeHandlers(HandlerTable<T> &table);
 template <typename T> void addFusedRoutingHandlers(HandlerTable<T> &table);
 

@@ -127,7 +127,7 @@ static void routerOperands(Call<T> &c, LayerOp op,
   auto model = op->template getParentOfType<nn::ModelOp>();
   size_t next = 0;
   for (unsigned i = 1; router && i < router.getNumArguments(); ++i) {
-    auto input = router.template getArgAttrOfType<StringAttr>(i, "moe.input");
+    StringAttr input = router.getInput(i);
     if (!input) {
       if (!c.expect(next < params.size(),
                     "a parameter for each argument of the router"))

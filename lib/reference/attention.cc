@@ -16,7 +16,6 @@ namespace {
 template <typename T, typename Key, typename Value>
 void AttendRow(const AttendShape& shape, const T* q, int64_t first,
                int64_t last, Key key, Value value, const T* sink, T* out) {
-  const T scale = static_cast<T>(shape.scale);
   const int64_t dv = shape.value_dims;
   T largest = sink ? *sink : -std::numeric_limits<T>::infinity();
   T sum = sink ? 1 : 0;
@@ -28,7 +27,7 @@ void AttendRow(const AttendShape& shape, const T* q, int64_t first,
     const int64_t end = std::min(chunk + kKeyChunk, last + 1);
     T chunk_largest = largest;
     for (int64_t j = begin; j < end; ++j) {
-      score[j - begin] = LaneDot(q, key(j), shape.key_dims) * scale;
+      score[j - begin] = shape.Score(LaneDot(q, key(j), shape.key_dims));
       chunk_largest = Maximum(chunk_largest, score[j - begin]);
     }
     const T correction = Exp(largest - chunk_largest);

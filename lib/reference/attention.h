@@ -13,7 +13,8 @@
 // each key record; kv_heads is 1 in the models we know, but any number works.
 //
 // One order, whatever the page length or the pack around a sequence:
-//   score  s_j = LaneDot(q, k_j) * scale (lanes.h), for visible keys j
+//   score  s_j = LaneDot(q, k_j) * scale (lanes.h), for visible keys j; with a
+//     cap c: s_j = Tanh(s_j / c) * c
 //   chunks of kKeyChunk keys, counted from position 0 of the sequence; a chunk
 //   without a visible key is skipped; for each other chunk
 //     n = max(m, largest s_j),  c = exp(m - n),  l = l * c,  acc = acc * c
@@ -31,6 +32,8 @@
 
 #include <cstdint>
 
+#include "lib/reference/elementwise.h"
+
 namespace moe::reference {
 
 inline constexpr int64_t kKeyChunk = 64;
@@ -45,6 +48,15 @@ struct AttendShape {
   int64_t value_dims = 0;  // <= key_dims in the latent form
   double scale = 1.0;
   int64_t window = 0;  // w > 0: key j is visible iff 0 <= t - j < w
+  double cap = 0.0;    // c > 0: the score s becomes c * tanh(s / c)
+
+  // The score of a key, from its dot product with the query.
+  template <typename T>
+  T Score(T dot) const {
+    const T s = dot * static_cast<T>(scale);
+    const T c = static_cast<T>(cap);
+    return cap > 0 ? Tanh(s / c) * c : s;
+  }
 
   int64_t KvHead(int64_t head) const {
     return tiled ? head % kv_heads : head / (heads / kv_heads);

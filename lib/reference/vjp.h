@@ -99,10 +99,11 @@ void RopeVjp(const T* dy, const T* table, int64_t tokens, int64_t heads,
              T* dx);
 
 // Attend without cache. In the latent form v and dv are null and the gradient
-// of the values is added to dk.
+// of the values is added to dk. dsinks[heads] with sinks[heads].
 template <typename T>
 void AttendVjp(const AttendShape& shape, const T* q, const T* k, const T* v,
-               const int32_t* cu_seqlens, const T* dy, T* dq, T* dk, T* dv);
+               const int32_t* cu_seqlens, const T* dy, T* dq, T* dk, T* dv,
+               const T* sinks = nullptr, T* dsinks = nullptr);
 
 // Embedding: dtable[vocab, d], tokens added in ascending order.
 template <typename T>

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "lib/reference/lanes.h"
+#include "lib/reference/training.h"
 #include "lib/reference/vjp.h"
 
 namespace moe::reference {
@@ -79,27 +80,15 @@ void CombineVjp(const T* rows, const Plan& plan, const T* w, const T* dy,
 template <typename T>
 T CrossEntropy(const T* logits, const int32_t* targets, int64_t rows,
                int64_t vocab, T* dlogits) {
-  auto counted = [&](int64_t r) {
-    return targets[r] >= 0 && targets[r] < vocab;
-  };
-  int64_t count = 0;
-  for (int64_t r = 0; r < rows; ++r) count += counted(r);
-  if (dlogits != nullptr) std::fill_n(dlogits, rows * vocab, T(0));
-  std::vector<T> e(vocab);
+  const int64_t count = std::count_if(
+      targets, targets + rows, [&](int32_t t) { return t >= 0 && t < vocab; });
+  const T share = count == 0 ? T(0) : T(1) / static_cast<T>(count);
+  std::vector<T> y(rows), dy(rows, share);
+  CrossEntropyRows(logits, targets, rows, vocab, y.data());
+  if (dlogits != nullptr)
+    CrossEntropyRowsVjp(logits, targets, dy.data(), rows, vocab, dlogits);
   T total = 0;
-  for (int64_t r = 0; r < rows; ++r) {
-    if (!counted(r)) continue;
-    const T* z = logits + r * vocab;
-    const T largest = *std::max_element(z, z + vocab);
-    for (int64_t i = 0; i < vocab; ++i) e[i] = Exp(z[i] - largest);
-    const T sum = LaneSum(e.data(), vocab);
-    total = total + (Log(sum) + largest - z[targets[r]]);
-    if (dlogits == nullptr) continue;
-    T* dz = dlogits + r * vocab;
-    for (int64_t i = 0; i < vocab; ++i)
-      dz[i] = (e[i] / sum - (i == targets[r] ? T(1) : T(0))) /
-              static_cast<T>(count);
-  }
+  for (T loss : y) total = total + loss;
   return count == 0 ? T(0) : total / static_cast<T>(count);
 }
 

@@ -65,7 +65,7 @@ routerOperands(moe::LayerOp op, RouterOp router, ArrayRef<Value> params) {
   auto model = op->getParentOfType<nn::ModelOp>();
   SmallVector<Value> operands;
   for (unsigned i = 1; i < router.getNumArguments(); ++i) {
-    auto input = router.getArgAttrOfType<StringAttr>(i, "moe.input");
+    StringAttr input = router.getInput(i);
     if (!input) {
       if (params.empty())
         return op.emitOpError("expects a parameter for argument ")

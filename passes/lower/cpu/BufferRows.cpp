@@ -46,6 +46,15 @@ FailureOr<RowsInfo> BufferPlan::inferRows(Value result, Operation &op) {
     return planRows(product.getPlan());
   if (auto broadcast = dyn_cast<GroupedBroadcastOp>(op))
     return planRows(broadcast.getPlan());
+  if (auto grad = dyn_cast<DispatchGradOp>(op))
+    return planTokens(grad.getPlan());
+  if (auto grad = dyn_cast<CombineGradOp>(op))
+    return result == grad.getDw() ? rows(grad.getW())
+                                  : planRows(grad.getPlan());
+  if (auto grad = dyn_cast<GroupedMatmulDxOp>(op))
+    return planRows(grad.getPlan());
+  if (auto grad = dyn_cast<nn::LastRowsGradOp>(op))
+    return rows(grad.getLike());
   if (auto indices = dyn_cast<PlanIndicesOp>(op))
     return planTokens(indices.getPlan());
   if (auto combine = dyn_cast<CombineOp>(op))
