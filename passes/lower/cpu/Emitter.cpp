@@ -383,6 +383,10 @@ const llvm::StringMap<KernelEntry> &moe::cpu::kernels() {
     addRoutingKernels(map);
     addSequenceKernels(map);
     addExchangeKernels(map);
+    addMatmulGradKernels(map);
+    addAttentionGradKernels(map);
+    addRowGradKernels(map);
+    addTrainingKernels(map);
     return map;
   }();
   return table;

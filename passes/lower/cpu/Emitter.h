@@ -268,6 +268,14 @@ void addRoutingKernels(
         &); // of Routing.cpp, Plan.cpp, Choices.cpp, Assign.cpp, Random.cpp
 void addSequenceKernels(llvm::StringMap<KernelEntry> &);
 void addExchangeKernels(llvm::StringMap<KernelEntry> &);
+void addMatmulGradKernels(
+    llvm::StringMap<KernelEntry> &); // of linear, head_linear, grouped products
+void addAttentionGradKernels(llvm::StringMap<KernelEntry> &);
+void addRowGradKernels(
+    llvm::StringMap<KernelEntry> &); // of norms, activations, reduce, rows moved
+void addTrainingKernels(
+    llvm::StringMap<KernelEntry>
+        &); // cross_entropy, head_loss, sum_squares, adamw
 /// An elementwise operation of arith or math on tensors (Elementwise.cpp).
 LogicalResult emitElementwise(EntryContext &, Operation *);
 

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Gradients of operations on rows.
+#include "passes/lower/cpu/Views.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::cpu;
+
+void moe::cpu::addRowGradKernels(llvm::StringMap<KernelEntry> &table) {
+}
