@@ -116,15 +116,16 @@ absl::Status Compilation::selectEntries() {
     (*module)->setAttr(
         "moe.name", StringAttr::get(context, (*models.begin()).getSymName()));
   for (StringRef group : options.entries) {
-    if (group == "train")
-      return Error(Code::K111, "--entries train: this version compiles models "
-                               "to score and to generate");
-    if (group != "score" && group != "generate")
-      return Error(Code::K108, "--entries: no group ", Quoted(group.str()),
-                   "; there are score and generate");
-    SmallVector<std::string> names{"score"};
-    if (group == "generate")
+    SmallVector<std::string> names;
+    if (group == "score")
+      names = {"score"};
+    else if (group == "generate")
       names = {"prefill", "decode"};
+    else if (group == "train")
+      names = {"eval_step", "grad"};
+    else
+      return Error(Code::K108, "--entries: no group ", Quoted(group.str()),
+                   "; there are score, generate and train");
     for (const std::string &name : names)
       if (!llvm::is_contained(pipeline.entries, name))
         pipeline.entries.push_back(name);

@@ -6,6 +6,7 @@
 #include "passes/lower/cpu/Passes.h"
 #include "passes/lower/gpu/Passes.h"
 #include "passes/partition/Passes.h"
+#include "passes/train/Passes.h"
 
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
@@ -39,6 +40,7 @@ void moe::addToStep(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(entry::createInlineRouters());
   pm.addPass(entry::createExpandLosses());
   pm.addPass(createCanonicalizerPass());
+  pm.addPass(train::createDeriveTraining());
   pm.addPass(createCSEPass());
   pm.addPass(entry::createVerifyStep());
 }

@@ -100,7 +100,8 @@ Value attention(ModelBuilder &m, const AttentionParams &a, Value x, Value table,
   Value out = nn::AttendOp::create(
       b, loc, q.getType(), q, k, v, m.positions(), m.seqs(), Value(), Value(),
       Value(), Value(), sinks, b.getF64FloatAttr(a.scale),
-      b.getI64IntegerAttr(window), b.getI64IntegerAttr(0), UnitAttr());
+      b.getI64IntegerAttr(window), b.getI64IntegerAttr(0), UnitAttr(),
+      FloatAttr());
   auto type = cast<RankedTensorType>(out.getType());
   Value flat = nn::ReshapeOp::create(
       b, loc,

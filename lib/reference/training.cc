@@ -63,7 +63,8 @@ void HeadLoss(const T* x, const T* w, const int32_t* targets, const T* dy,
               int64_t tokens, int64_t k, int64_t vocab, T scale, T* y, T* dx,
               T* dw) {
   std::vector<T> logits(tokens * vocab), dlogits(tokens * vocab);
-  Linear<T>(x, w, nullptr, tokens, vocab, k, logits.data());
+  Linear<T>(x, w, nullptr, tokens, vocab, k, Accumulation::kChain,
+            logits.data());
   for (T& logit : logits) logit = logit * scale;
   CrossEntropyRows(logits.data(), targets, tokens, vocab, y);
   CrossEntropyRowsVjp(logits.data(), targets, dy, tokens, vocab,
@@ -96,15 +97,15 @@ void Adamw(const AdamwStep<T>& step, int64_t n, const T* w, const T* grad,
   }
 }
 
-#define MOE_INSTANTIATE(T)                                                     \
-  template void CrossEntropyRows(const T*, const int32_t*, int64_t, int64_t,   \
-                                 T*);                                          \
-  template void CrossEntropyRowsVjp(const T*, const int32_t*, const T*,        \
-                                    int64_t, int64_t, T*);                     \
-  template void HeadLoss(const T*, const T*, const int32_t*, const T*,         \
-                         int64_t, int64_t, int64_t, T, T*, T*, T*);            \
-  template T SumSquares(const T*, int64_t, T);                                 \
-  template void Adamw(const AdamwStep<T>&, int64_t, const T*, const T*,        \
+#define MOE_INSTANTIATE(T)                                                   \
+  template void CrossEntropyRows(const T*, const int32_t*, int64_t, int64_t, \
+                                 T*);                                        \
+  template void CrossEntropyRowsVjp(const T*, const int32_t*, const T*,      \
+                                    int64_t, int64_t, T*);                   \
+  template void HeadLoss(const T*, const T*, const int32_t*, const T*,       \
+                         int64_t, int64_t, int64_t, T, T*, T*, T*);          \
+  template T SumSquares(const T*, int64_t, T);                               \
+  template void Adamw(const AdamwStep<T>&, int64_t, const T*, const T*,      \
                       const T*, const T*, T*, T*, T*);
 MOE_INSTANTIATE(float)
 MOE_INSTANTIATE(double)

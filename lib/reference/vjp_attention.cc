@@ -79,8 +79,7 @@ void AttendVjp(const AttendShape& shape, const T* q, const T* k, const T* v,
 
 #define MOE_INSTANTIATE(T)                                                  \
   template void AttendVjp(const AttendShape&, const T*, const T*, const T*, \
-                          const int32_t*, const T*, T*, T*, T*, \
-                          const T*, T*);
+                          const int32_t*, const T*, T*, T*, T*, const T*, T*);
 MOE_INSTANTIATE(float)
 MOE_INSTANTIATE(double)
 #undef MOE_INSTANTIATE

@@ -5,7 +5,7 @@
 //   func.func @score(%ids, %positions, %seqs) -> (logits, routing.idx, routing.weight)
 //   func.func @prefill(%ids, %positions, %seqs, %slot, %table, %cache) -> logits of the last tokens
 #include "dialect/nn/NnParams.h"
-#include "passes/entry/Passes.h"
+#include "passes/entry/DeriveLoss.h"
 
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/PatternMatch.h"
@@ -263,8 +263,14 @@ struct DeriveEntries : entry::impl::DeriveEntriesBase<DeriveEntries> {
       exposeRouting(cloneModel(model, name, {}));
       return success();
     }
+    if (name == "eval_step" || name == "grad") {
+      entry::deriveLoss(
+          cloneModel(model, name, entry::lossArguments(&getContext())));
+      return success();
+    }
     if (name != "prefill" && name != "decode")
-      return model.emitError("expects an entry of score, prefill, decode, got ")
+      return model.emitError("expects an entry of score, prefill, decode, "
+                             "eval_step, grad, got ")
              << name;
     auto cache = cacheType(model);
     if (failed(cache))

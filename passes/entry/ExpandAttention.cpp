@@ -44,7 +44,7 @@ Value entry::expandAttention(OpBuilder &b, nn::AttentionOp op) {
   Value a = nn::AttendOp::create(
       b, loc, q.getType(), q, k, v, op.getPositions(), op.getCuSeqlens(),
       Value(), Value(), Value(), Value(), Value(), op.getScaleAttr(),
-      op.getWindowAttr(), b.getI64IntegerAttr(0), UnitAttr());
+      op.getWindowAttr(), b.getI64IntegerAttr(0), UnitAttr(), FloatAttr());
   Value o =
       linear(b, loc, reshape(b, loc, a, {heads * dim}), get(op.getOAttr()));
   return arith::AddFOp::create(b, loc, op.getX(), o);
@@ -93,7 +93,8 @@ Value entry::expandLatentAttention(OpBuilder &b, nn::LatentAttentionOp op) {
   Value a = nn::AttendOp::create(
       b, loc, type, query, key, Value(), op.getPositions(), op.getCuSeqlens(),
       Value(), Value(), Value(), Value(), Value(), op.getScaleAttr(),
-      b.getI64IntegerAttr(0), b.getI64IntegerAttr(rank), UnitAttr());
+      b.getI64IntegerAttr(0), b.getI64IntegerAttr(rank), UnitAttr(),
+      FloatAttr());
   Value out = nn::HeadLinearOp::create(b, loc, a, get(op.getVUpAttr()));
   Value o = linear(b, loc, reshape(b, loc, out, {heads * value}),
                    get(op.getOAttr()), get(op.getOBiasAttr()));

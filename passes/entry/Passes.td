@@ -23,9 +23,11 @@ def DeriveEntries : Pass<"moe-derive-entries", "::mlir::ModuleOp"> {
   let description = [{
     `score`: logits of all tokens and the routing of all layers. `prefill` and
     `decode`: attention reads and writes the paged cache, and only the last
-    token of each sequence reaches the head. The model itself goes.
+    token of each sequence reaches the head. `eval_step` and `grad`: the
+    cross-entropy of `targets` and the losses of routers; `moe-derive-training`
+    adds gradients to the latter. The model itself goes.
   }];
-  let options = [ListOption<"entries", "entries", "std::string", "score, prefill, decode (default: all three)">];
+  let options = [ListOption<"entries", "entries", "std::string", "score, prefill, decode (default: these three), eval_step, grad">];
 }
 
 def InlineRouters : Pass<"moe-inline-routers", "::mlir::ModuleOp"> {

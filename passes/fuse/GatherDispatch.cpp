@@ -4,6 +4,7 @@
 //   %y = moe.grouped_matmul %rows, %plan, %w
 // becomes
 //   %y = moe.grouped_matmul gather %x, %plan, %w
+// and so for its gradient moe.grouped_matmul_dw.
 #include "passes/fuse/Passes.h"
 
 #include "mlir/IR/PatternMatch.h"
@@ -19,11 +20,12 @@ using namespace mlir;
 using namespace mlir::moe;
 
 namespace {
-struct FoldDispatch : OpRewritePattern<GroupedMatmulOp> {
-  using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(GroupedMatmulOp op,
+/// A product that can read the rows of tokens itself, or its gradient.
+template <typename OpTy> struct FoldDispatch : OpRewritePattern<OpTy> {
+  using OpRewritePattern<OpTy>::OpRewritePattern;
+  LogicalResult matchAndRewrite(OpTy op,
                                 PatternRewriter &rewriter) const override {
-    auto dispatch = op.getX().getDefiningOp<DispatchOp>();
+    auto dispatch = op.getX().template getDefiningOp<DispatchOp>();
     if (op.getGather() || !dispatch || dispatch.getPlan() != op.getPlan())
       return failure();
     rewriter.modifyOpInPlace(op, [&] {
@@ -39,7 +41,9 @@ struct FoldDispatch : OpRewritePattern<GroupedMatmulOp> {
 struct GatherDispatch : fuse::impl::GatherDispatchBase<GatherDispatch> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<FoldDispatch>(&getContext());
+    patterns
+        .add<FoldDispatch<GroupedMatmulOp>, FoldDispatch<GroupedMatmulDwOp>>(
+            &getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();
   }

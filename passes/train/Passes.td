@@ -32,4 +32,16 @@ def Differentiate : Pass<"moe-differentiate", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::moe::MoeDialect", "::mlir::nn::NnDialect"];
 }
 
+def DeriveTraining : Pass<"moe-derive-training", "::mlir::ModuleOp"> {
+  let summary = "completes the entries of training";
+  let description = [{
+    Where `moe-derive-entries` made `@grad`, adds the gradients of its first
+    result with respect to every floating-point parameter that it reads (f32,
+    `[L, …]` where the parameter has layers), and beside it `@grad_norm`, the
+    sum of the squares of all gradients, and `@update`, one AdamW step of all
+    parameters. A program without it stays as it is.
+  }];
+  let dependentDialects = ["::mlir::moe::MoeDialect", "::mlir::nn::NnDialect"];
+}
+
 #endif

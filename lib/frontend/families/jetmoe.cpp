@@ -53,7 +53,8 @@ public:
         b, loc, q.getType(), q, k, v, m.positions(), m.seqs(), Value(), Value(),
         Value(), Value(), Value(),
         b.getF64FloatAttr(1 / std::sqrt(static_cast<double>(p.headDim))),
-        b.getI64IntegerAttr(0), b.getI64IntegerAttr(0), b.getUnitAttr());
+        b.getI64IntegerAttr(0), b.getI64IntegerAttr(0), b.getUnitAttr(),
+        FloatAttr());
     Value mixed = shaped(out, {p.topK, width});
     rows = GroupOp::create(b, loc, mixed, route.getPlan());
     rows = experts(rows, route.getPlan(), p.output, type.getDimSize(1));

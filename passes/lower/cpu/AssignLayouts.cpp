@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Chooses how parameters lie in memory:
 //   nn.param @q : tensor<128x128xbf16> …   read by nn.linear of f32 rows
-// gets {nn.format = "bf16.n32", nn.index = 3}.
+// gets {nn.format = "bf16.n32", nn.index = 3}. In a program that trains all are
+// raw: each step reads them in more than one order and writes them anew.
 #include "passes/lower/cpu/Pack.h"
 
 namespace mlir::moe::cpu {
@@ -32,6 +33,8 @@ namespace {
 struct AssignLayouts : cpu::impl::AssignLayoutsBase<AssignLayouts> {
   /// The format of one use, or failure with a diagnostic.
   FailureOr<StringRef> formatOf(nn::ParamOp param, nn::ParamGetOp get) {
+    if (training)
+      return get->use_empty() ? StringRef() : StringRef("raw");
     StringRef format;
     for (OpOperand &use : get.getValue().getUses()) {
       Value rows = productRows(use);
@@ -46,6 +49,10 @@ struct AssignLayouts : cpu::impl::AssignLayoutsBase<AssignLayouts> {
   }
 
   void runOnOperation() override {
+    training = llvm::any_of(getOperation().getOps<func::FuncOp>(),
+                            [](func::FuncOp function) {
+                              return function->hasAttr("nn.gradient_of");
+                            });
     DenseMap<Operation *, StringRef> formats;
     auto walk = getOperation().walk([&](nn::ParamGetOp get) {
       auto param = SymbolTable::lookupNearestSymbolFrom<nn::ParamOp>(
@@ -78,5 +85,8 @@ struct AssignLayouts : cpu::impl::AssignLayoutsBase<AssignLayouts> {
       index += layers ? (*layers)[1] - (*layers)[0] : 1;
     }
   }
+
+private:
+  bool training = false;
 };
 } // namespace

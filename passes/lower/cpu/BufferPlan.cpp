@@ -38,11 +38,16 @@ int BufferPlan::newStorage(Extent bytes, int64_t first) {
 }
 
 void BufferPlan::placeTensor(Value value, int64_t at) {
+  bind(value, newStorage(sizeOf(value, 0), at));
+}
+
+Extent BufferPlan::sizeOf(Value value, int part) const {
+  if (auto plan = dyn_cast<PlanType>(value.getType()))
+    return part == 3 ? Extent{0, 0, 4 * (plan.getExperts() + 1)}
+                     : planTokens(value).bound.times(4 * plan.getK());
   auto type = cast<RankedTensorType>(value.getType());
-  bind(value,
-       newStorage(rows(value).bound.times(
-                      width(type) * Emitter::bytesOf(type.getElementType())),
-                  at));
+  return rows(value).bound.times(width(type) *
+                                 Emitter::bytesOf(type.getElementType()));
 }
 
 LogicalResult BufferPlan::number(Block &block) {
@@ -111,11 +116,8 @@ LogicalResult BufferPlan::place(Operation &op) {
                              : make ? rows(make.getIdx())
                                     : RowsInfo{RowsInfo::Tokens, {1, 0, 0}, {}};
       rowsOfPlan[result] = mostRows(result, make);
-      Extent slots = planTokens(result).bound.times(4 * plan.getK());
-      for (int part = 0; part < 3; ++part)
-        bind(result, newStorage(slots, order[&op]), part);
-      bind(result, newStorage({0, 0, 4 * (plan.getExperts() + 1)}, order[&op]),
-           3);
+      for (int part = 0; part < 4; ++part)
+        bind(result, newStorage(sizeOf(result, part), order[&op]), part);
       continue;
     }
     if (!isTensor(result))
@@ -141,9 +143,6 @@ LogicalResult BufferPlan::place(Operation &op) {
 
 LogicalResult BufferPlan::placeLayers(nn::LayersOp op) {
   Block &body = op.getBody().front();
-  if (!op.getSlices().empty())
-    return op.emitOpError(
-        "with slices belongs to training and has no code yet for this target");
   for (auto [init, arg, result] : llvm::zip(
            op.getInits(), body.getArguments().drop_front(), op.getCarried())) {
     if (!isTensor(init))
@@ -161,6 +160,8 @@ LogicalResult BufferPlan::placeLayers(nn::LayersOp op) {
     storages[ids[{arg, 0}]].last =
         std::max(storages[ids[{arg, 0}]].last, endOrder[op]);
   }
+  if (failed(placeSlices(op)))
+    return failure();
   for (Operation &inner : body)
     if (!inner.hasTrait<OpTrait::IsTerminator>() && failed(place(inner)))
       return failure();
@@ -183,22 +184,15 @@ LogicalResult BufferPlan::placeLayers(nn::LayersOp op) {
     bind(value, ids[{arg, 0}]);
     inPlaceYields.insert(value);
   }
-  int64_t layers = op.getNumLayers();
   for (auto [value, result] :
        llvm::zip(end->getOperands().drop_front(op.getInits().size()),
                  op.getStacked())) {
-    if (!isTensor(value))
+    if (!isTensor(value) && !isa<PlanType>(value.getType()))
       return op.emitOpError("keeps a value that has no place in memory: ")
              << value.getType();
-    RowsInfo info = rows(value);
-    rowsOf[result] = {RowsInfo::Unknown, info.bound.times(layers), {}};
-    auto type = cast<RankedTensorType>(value.getType());
-    bind(result,
-         newStorage(info.bound.times(layers * width(type) *
-                                     Emitter::bytesOf(type.getElementType())),
-                    order[op]));
-    storages[ids[{result, 0}]].last = endOrder[op];
+    keptBy[result] = value;
   }
+  placeStacks(op);
   return success();
 }
 
@@ -234,7 +228,7 @@ void BufferPlan::useOutputs() {
 void BufferPlan::shareSlots() {
   SmallVector<int> byStart;
   for (int i = 0; i < int(storages.size()); ++i)
-    if (storages[i].output < 0)
+    if (storages[i].output < 0 && storages[i].stack < 0)
       byStart.push_back(i);
   llvm::stable_sort(byStart, [&](int a, int b) {
     return storages[a].first < storages[b].first;

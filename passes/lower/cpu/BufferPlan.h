@@ -33,6 +33,9 @@ struct Storage {
   int64_t first = 0, last = 0; // operations between which it is in use
   int slot = -1;               // in the arena
   int output = -1;             // or a result of the entry
+  /// Or a layer of the stack of another place, |bytes| for each.
+  int stack = -1;
+  nn::LayersOp loop;
 };
 
 class BufferPlan {
@@ -50,6 +53,11 @@ public:
   }
   /// Elements of one row.
   static int64_t width(Type tensor);
+  /// Bytes of part |part| of a value at most.
+  Extent sizeOf(Value value, int part) const;
+  const Storage &stackOf(const Storage &layer) const {
+    return storages[layer.stack];
+  }
   /// The storage of a tensor, of part |part| of a plan (idx, slot2row, row2slot, offsets), or of the scratch of an operation.
   const Storage &storage(Value value, int part = 0) const {
     return storages[ids.find({value, part})->second];
@@ -68,6 +76,16 @@ private:
   LogicalResult checkRows(Operation &op);
   LogicalResult place(Operation &op);
   LogicalResult placeLayers(nn::LayersOp op);
+  LogicalResult placeSlices(nn::LayersOp op);
+  void placeStacks(nn::LayersOp op);
+  int layerOf(int stack, nn::LayersOp loop, Extent bytes);
+  static int parts(Value value) {
+    return isa<PlanType>(getElementOfStack(value.getType())) ? 4 : 1;
+  }
+  static Type getElementOfStack(Type type) {
+    auto stack = dyn_cast<nn::StackType>(type);
+    return stack ? stack.getValueType() : type;
+  }
   FailureOr<RowsInfo> inferRows(Value result, Operation &op);
   int newStorage(Extent bytes, int64_t first);
   void bind(Value value, int storage, int part = 0) {
@@ -93,6 +111,7 @@ private:
   DenseSet<Value> inPlaceYields;
   SmallVector<Extent> slotBytes;
   DenseMap<Value, int> sequenceStorage; // by boundaries
+  DenseMap<Value, Value> keptBy;        // stacks: what the loop keeps there
 };
 
 /// Replaces an entry by its native function and that of its workspace

@@ -55,6 +55,10 @@ struct Buffer {
 struct PlanBuffers {
   Buffer idx, slot2row, row2slot, offsets;
   int64_t experts = 0, k = 0;
+  const Buffer &part(int i) const {
+    const Buffer *parts[] = {&idx, &slot2row, &row2slot, &offsets};
+    return *parts[i];
+  }
 };
 
 /// A packed weight: |groups| blocks of ceil(n / 32) panels.
@@ -271,11 +275,10 @@ void addExchangeKernels(llvm::StringMap<KernelEntry> &);
 void addMatmulGradKernels(
     llvm::StringMap<KernelEntry> &); // of linear, head_linear, grouped products
 void addAttentionGradKernels(llvm::StringMap<KernelEntry> &);
-void addRowGradKernels(
-    llvm::StringMap<KernelEntry> &); // of norms, activations, reduce, rows moved
-void addTrainingKernels(
-    llvm::StringMap<KernelEntry>
-        &); // cross_entropy, head_loss, sum_squares, adamw
+void addRowGradKernels(llvm::StringMap<KernelEntry>
+                           &); // of norms, activations, reduce, rows moved
+void addTrainingKernels(llvm::StringMap<KernelEntry>
+                            &); // cross_entropy, head_loss, sum_squares, adamw
 /// An elementwise operation of arith or math on tensors (Elementwise.cpp).
 LogicalResult emitElementwise(EntryContext &, Operation *);
 

@@ -111,7 +111,19 @@ private:
   }
 
   Value baseOf(const Storage &storage) {
+    if (storage.stack >= 0) {
+      nn::LayersOp loop = storage.loop;
+      Value layer =
+          e.sub(c.layer(loop.getLayerIndex()), e.i64(int64_t(loop.getLower())));
+      return e.offsetBytes(baseOf(plan.stackOf(storage)),
+                           e.mul(layer, layerBytes(storage)));
+    }
     return storage.output >= 0 ? outputs[storage.output] : slots[storage.slot];
+  }
+
+  /// Bytes of one layer of a stack: as many for each, whatever they hold.
+  Value layerBytes(const Storage &layer) {
+    return evaluate(layer.bytes, {c.tokens, c.sequences, c.rankTokens});
   }
 
   Value rowCount(const RowsInfo &rows) {
@@ -296,24 +308,42 @@ private:
     return success();
   }
 
-  /// Copies |bytes| (a multiple of 2) from one place to another.
+  /// Copies |bytes| from one place to another.
   void copyBytes(Value to, Value from, Value bytes) {
-    Type i16 = b.getI16Type();
+    Type i8 = b.getI8Type();
     Value step = e.i64(64), whole = e.mul(e.udiv(bytes, step), step);
     e.loop(e.i64(0), whole, 64, [&](Value at) {
       Value lanes = e.loadLanes(e.offsetBytes(from, at), b.getF32Type());
       e.storeLanes(e.offsetBytes(to, at), b.getF32Type(), lanes);
     });
-    e.loop(whole, bytes, 2, [&](Value at) {
+    e.loop(whole, bytes, 1, [&](Value at) {
       Value value =
-          LLVM::LoadOp::create(b, e.loc, i16, e.offsetBytes(from, at), 2);
-      LLVM::StoreOp::create(b, e.loc, value, e.offsetBytes(to, at), 2);
+          LLVM::LoadOp::create(b, e.loc, i8, e.offsetBytes(from, at), 1);
+      LLVM::StoreOp::create(b, e.loc, value, e.offsetBytes(to, at), 1);
     });
   }
 
   Value bytesOf(const Buffer &buffer) {
     return e.mul(buffer.rows,
                  e.i64(buffer.width * Emitter::bytesOf(buffer.element)));
+  }
+
+  /// Copies |value| to its layer of |stack|, unless it was computed there.
+  void keep(Value stack, Value value, Value layer) {
+    bool isPlan = isa<PlanType>(value.getType());
+    for (int part = 0; part < (isPlan ? 4 : 1); ++part) {
+      const Storage &to = plan.storage(stack, part);
+      if (plan.hasStorage(value)) {
+        const Storage &from = plan.storage(value, part);
+        if (from.stack >= 0 && &plan.stackOf(from) == &to)
+          continue;
+      }
+      Extent bound = plan.sizeOf(value, part);
+      Value bytes = evaluate(bound, {c.tokens, c.sequences, c.rankTokens});
+      Value at = e.offsetBytes(baseOf(to), e.mul(layer, bytes));
+      const Buffer &kept = isPlan ? c.plan(value).part(part) : c.buffer(value);
+      copyBytes(at, kept.base, bytesOf(kept));
+    }
   }
 
   LogicalResult emitLayers(nn::LayersOp op) {
@@ -326,15 +356,15 @@ private:
         copyBytes(state.base, from.base, bytesOf(from));
       c.buffers[arg] = c.buffers[result] = state;
     }
-    SmallVector<Value> stacks;
-    for (Value result : op.getStacked())
-      stacks.push_back(baseOf(plan.storage(result)));
     int64_t lower = op.getLower(), upper = op.getUpper();
     LogicalResult status = success();
     e.loop(e.i64(lower), e.i64(upper), 1, [&](Value step) {
       Value layer =
           op.getReverse() ? e.sub(e.i64(lower + upper - 1), step) : step;
       c.scalars[op.getLayerIndex()] = layer;
+      for (Value slice :
+           body.getArguments().drop_front(1 + op.getInits().size()))
+        bindResult(slice);
       status = emitBlock(body);
       if (failed(status))
         return;
@@ -345,12 +375,10 @@ private:
         if (!plan.inPlace(value) && value != arg)
           copyBytes(c.buffer(arg).base, c.buffer(value).base,
                     bytesOf(c.buffer(arg)));
-      for (auto [stack, value] : llvm::zip(
-               stacks, end->getOperands().drop_front(op.getInits().size()))) {
-        const Buffer &kept = c.buffer(value);
-        Value at = e.mul(e.sub(layer, e.i64(lower)), bytesOf(kept));
-        copyBytes(e.offsetBytes(stack, at), kept.base, bytesOf(kept));
-      }
+      for (auto [stack, value] :
+           llvm::zip(op.getStacked(),
+                     end->getOperands().drop_front(op.getInits().size())))
+        keep(stack, value, e.sub(layer, e.i64(lower)));
     });
     return status;
   }
