@@ -34,9 +34,10 @@ LogicalResult MixOp::inferReturnTypes(MLIRContext *, Loc loc, MixOp::Adaptor a,
   // mix C2
   if (failed(checkBoundaries(loc, "mix", a.getCuSeqlens())))
     return failure();
-  types.push_back(RankedTensorType::get(
-      {nn::sequencesOf(shaped(a.getCuSeqlens())), w.getDimSize(1), x.getDimSize(1)},
-      x.getElementType()));
+  types.push_back(
+      RankedTensorType::get({nn::sequencesOf(shaped(a.getCuSeqlens())),
+                             w.getDimSize(1), x.getDimSize(1)},
+                            x.getElementType()));
   return success();
 }
 

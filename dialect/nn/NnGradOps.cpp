@@ -210,8 +210,8 @@ LogicalResult AttendGradOp::verify() {
   if (getDq().getType() != q || getDk().getType() != k ||
       getMore().size() != size_t(bool(getV())) + size_t(bool(getSinks())) ||
       (getV() && getDv().getType() != getV().getType()) ||
-      (getSinks() && getDsinks().getType() !=
-                         accumulatorType(getSinks().getType())))
+      (getSinks() &&
+       getDsinks().getType() != accumulatorType(getSinks().getType())))
     return emitOpError("expects gradients of the types of q, k, v and sinks");
   // attend_grad C5
   if (int64_t(getWindow()) < 0 || !(getCap().convertToDouble() >= 0))

@@ -27,8 +27,9 @@ static LogicalResult checkLogits(Loc loc, StringRef name, Value logits,
             x.getDimSize(0) == shaped(vector).getDimSize(0));
   if (good)
     return success();
-  return emitOptionalError(loc, "nn.", name, " expects x [T, V] and vectors "
-                                             "[T], got ",
+  return emitOptionalError(loc, "nn.", name,
+                           " expects x [T, V] and vectors "
+                           "[T], got ",
                            x, " and ", vectors.getTypes());
 }
 
@@ -39,8 +40,7 @@ LogicalResult CrossEntropyOp::inferReturnTypes(MLIRContext *, Loc loc,
   if (failed(checkLogits(loc, "cross_entropy", a.getX(), a.getTargets())))
     return failure();
   auto x = shaped(a.getX());
-  types.push_back(
-      RankedTensorType::get({x.getDimSize(0)}, x.getElementType()));
+  types.push_back(RankedTensorType::get({x.getDimSize(0)}, x.getElementType()));
   return success();
 }
 
@@ -50,10 +50,8 @@ LogicalResult CrossEntropyOp::buildVjp(OpBuilder &b, ValueRange dy,
   return success();
 }
 
-LogicalResult
-CrossEntropyGradOp::inferReturnTypes(MLIRContext *, Loc loc,
-                                     CrossEntropyGradOp::Adaptor a,
-                                     Types &types) {
+LogicalResult CrossEntropyGradOp::inferReturnTypes(
+    MLIRContext *, Loc loc, CrossEntropyGradOp::Adaptor a, Types &types) {
   // cross_entropy_grad C1
   if (failed(checkLogits(loc, "cross_entropy_grad", a.getX(),
                          {a.getTargets(), a.getDy()})))
@@ -72,8 +70,8 @@ LogicalResult HeadLossOp::inferReturnTypes(MLIRContext *, Loc loc,
     return emitOptionalError(
         loc, "nn.head_loss expects x [T, K] and w [V, K], got ", x, " and ", w);
   // head_loss C2
-  if (failed(checkLogits(loc, "head_loss", a.getX(),
-                         {a.getTargets(), a.getDy()})))
+  if (failed(
+          checkLogits(loc, "head_loss", a.getX(), {a.getTargets(), a.getDy()})))
     return failure();
   types.push_back(a.getDy().getType());
   types.push_back(x);
@@ -94,8 +92,8 @@ LogicalResult SumSquaresOp::inferReturnTypes(MLIRContext *, Loc loc,
     return emitOptionalError(
         loc, "nn.sum_squares expects tensors of static shape, got ",
         a.getXs().getTypes());
-  types.push_back(RankedTensorType::get(
-      {}, shaped(a.getXs().front()).getElementType()));
+  types.push_back(
+      RankedTensorType::get({}, shaped(a.getXs().front()).getElementType()));
   return success();
 }
 

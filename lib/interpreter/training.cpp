@@ -47,8 +47,7 @@ template <typename T>
 static Tensor<T> crossEntropyGrad(Call<T> &c, nn::CrossEntropyGradOp op) {
   const Tensor<T> &x = c[op.getX()], &targets = c[op.getTargets()],
                   &dy = c[op.getDy()];
-  if (!checkRows(c, x, {&targets, &dy}) ||
-      !checkTargets(c, targets, x.dim(1)))
+  if (!checkRows(c, x, {&targets, &dy}) || !checkTargets(c, targets, x.dim(1)))
     return {};
   std::vector<T> dx(x.size());
   ref::CrossEntropyRowsVjp(x.data(), targets.int32s().data(), dy.data(),
@@ -84,12 +83,12 @@ static Tensor<T> sumSquares(Call<T> &c, nn::SumSquaresOp op) {
 template <typename T> static Results<T> adamw(Call<T> &c, nn::AdamwOp op) {
   const Tensor<T> &w = c[op.getW()], &hyper = c[op.getHyper()];
   const T *h = hyper.data();
-  ref::AdamwStep<T> step{h[0], h[1], h[2], h[3],
-                         op.getDecayed() ? h[4] : T(0), h[5], h[6], h[7]};
+  ref::AdamwStep<T> step{h[0], h[1], h[2], h[3], op.getDecayed() ? h[4] : T(0),
+                         h[5], h[6], h[7]};
   std::vector<T> newW(w.size()), newM(w.size()), newV(w.size());
   ref::Adamw(step, w.size(), w.data(), c[op.getGrad()].data(),
-             c[op.getM()].data(), c[op.getV()].data(), newW.data(),
-             newM.data(), newV.data());
+             c[op.getM()].data(), c[op.getV()].data(), newW.data(), newM.data(),
+             newV.data());
   return {floats(c, w.shape(), std::move(newW)),
           floats(c, w.shape(), std::move(newM), 1),
           floats(c, w.shape(), std::move(newV), 2)};
