@@ -55,10 +55,11 @@ absl::StatusOr<EntryMemory> PlanEntry(const Module& module,
 
 absl::StatusOr<BoundEntry> BoundEntry::Bind(const Engine& engine,
                                             std::string_view entry,
-                                            const Dims& most) {
-  ASSIGN_OR_RETURN(const EntryMemory memory,
-                   PlanEntry(engine.module(), entry, most));
+                                            const Dims& most, Outputs outputs) {
+  ASSIGN_OR_RETURN(EntryMemory memory, PlanEntry(engine.module(), entry, most));
   BoundEntry bound;
+  bound.kind_ = outputs;
+  if (outputs == Outputs::kGiven) memory.outputs = 0;
   bound.spec_ = engine.manifest().FindEntry(entry);
   bound.code_ = engine.module().Native(entry);
   bound.context_ =
@@ -73,9 +74,10 @@ absl::StatusOr<BoundEntry> BoundEntry::Bind(const Engine& engine,
   int64_t offset = 0;
   for (size_t i = 0; i < bound.buffers_.size(); ++i) {
     const BufferSpec& buffer = bound.spec_->buffers[i];
-    bound.set_[i] = buffer.role == BufferRole::kOutput ||
-                    buffer.role == BufferRole::kParams;
-    if (buffer.role == BufferRole::kOutput) {
+    const bool own_output =
+        buffer.role == BufferRole::kOutput && outputs == Outputs::kOwn;
+    bound.set_[i] = own_output || buffer.role == BufferRole::kParams;
+    if (own_output) {
       bound.buffers_[i] = bound.outputs_.data() + offset;
       ASSIGN_OR_RETURN(const int64_t bytes, OutputBytes(buffer, most));
       offset += bytes;
@@ -97,6 +99,23 @@ absl::Status BoundEntry::SetInput(std::string_view name, const void* data) {
   buffers_[static_cast<size_t>(i)] = const_cast<void*>(data);
   set_[static_cast<size_t>(i)] = true;
   return absl::OkStatus();
+}
+
+absl::Status BoundEntry::SetInPlace(std::string_view name, void* data) {
+  bool found = false;
+  for (size_t i = 0; i < buffers_.size(); ++i) {
+    const BufferSpec& buffer = spec_->buffers[i];
+    const bool settable =
+        buffer.role == BufferRole::kInput ||
+        (buffer.role == BufferRole::kOutput && kind_ == Outputs::kGiven);
+    if (buffer.name != name || !settable) continue;
+    buffers_[i] = data;
+    set_[i] = found = true;
+  }
+  if (found) return absl::OkStatus();
+  return Error(Code::M113, "entry ", Quoted(spec_->name),
+               " of the module has no buffer ", Quoted(name),
+               ". Compile the model again.");
 }
 
 void* BoundEntry::OutputData(std::string_view name) const {

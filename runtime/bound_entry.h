@@ -44,13 +44,20 @@ absl::StatusOr<EntryMemory> PlanEntry(const Module& module,
 class BoundEntry {
  public:
   // Memory for all dims up to |most|. As PlanEntry; R101 if memory is refused.
+  // Outputs in memory of its own, or where SetInPlace() says.
+  enum class Outputs { kOwn, kGiven };
   static absl::StatusOr<BoundEntry> Bind(const Engine& engine,
                                          std::string_view entry,
-                                         const Dims& most);
+                                         const Dims& most,
+                                         Outputs outputs = Outputs::kOwn);
 
   // What an input or the cache reads from on the next runs; borrowed. M113 if
   // the entry has no such buffer.
   absl::Status SetInput(std::string_view name, const void* data);
+  // Where the input and the output of that name lie, if it has them: a value
+  // that the next runs replace. For Outputs::kGiven; borrowed. M113 if the
+  // entry has neither.
+  absl::Status SetInPlace(std::string_view name, void* data);
   // Whether the entry has a buffer of that name.
   bool Has(std::string_view name) const { return spec_->FindBuffer(name) >= 0; }
   // Where an output lies; null if there is none of that name. The address stays
@@ -81,6 +88,7 @@ class BoundEntry {
   AnonymousMemory arena_, outputs_;
   std::vector<void*> buffers_;
   std::vector<bool> set_;
+  Outputs kind_ = Outputs::kOwn;
 };
 
 }  // namespace moe

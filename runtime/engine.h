@@ -50,6 +50,11 @@ class Engine {
   const Manifest& manifest() const { return module_.manifest(); }
   // Null before weights were loaded.
   const Weights* weights() const { return weights_ ? &*weights_ : nullptr; }
+  // All layers of a parameter of a module that trains, one behind another;
+  // null before weights were loaded.
+  std::byte* MutableWeights(const ParamSpec& param) {
+    return weights_ ? weights_->Own(param) : nullptr;
+  }
   ThreadPool& pool() const { return pool_; }
   // Null where there is one rank.
   Channel* channel() const { return channel_; }

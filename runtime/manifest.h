@@ -141,6 +141,8 @@ struct Manifest {
   int64_t param_slots = 0;  // length of the parameter table
   Json config;              // the model's config.json; null if absent
 
+  // Whether it was compiled to train: then parameters are raw and change.
+  bool Trains() const { return FindEntry("update") != nullptr; }
   // Ranks that a run takes.
   int64_t Ranks() const;
   const EntrySpec* FindEntry(std::string_view entry) const;

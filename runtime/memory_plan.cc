@@ -59,6 +59,14 @@ absl::StatusOr<MemoryPlan> PlanScore(const Module& module,
   return Checked(plan);
 }
 
+absl::StatusOr<MemoryPlan> PlanTrain(const Module& module,
+                                     const TrainSizes& sizes) {
+  ASSIGN_OR_RETURN(MemoryPlan plan, StartPlan(module));
+  ASSIGN_OR_RETURN(const int64_t bytes, TrainStep::PlanBytes(module, sizes));
+  RETURN_IF_ERROR(Add(bytes, plan.workspace));
+  return Checked(plan);
+}
+
 absl::Status CheckFits(const MemoryPlan& plan, int64_t limit) {
   const int64_t bytes = limit > 0 ? limit : AvailableBytes();
   if (bytes == 0 || plan.total() <= bytes) return absl::OkStatus();

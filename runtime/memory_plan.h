@@ -16,6 +16,7 @@
 #include "runtime/module.h"
 #include "runtime/scorer.h"
 #include "runtime/stepper.h"
+#include "runtime/train/train_step.h"
 
 namespace moe {
 
@@ -33,6 +34,9 @@ absl::StatusOr<MemoryPlan> PlanGenerate(const Module& module,
                                         const StepperOptions& options);
 absl::StatusOr<MemoryPlan> PlanScore(const Module& module,
                                      const ScorerOptions& options);
+// Of TrainStep::Create.
+absl::StatusOr<MemoryPlan> PlanTrain(const Module& module,
+                                     const TrainSizes& sizes);
 
 // R102 unless the plan fits |limit| bytes; 0 stands for what the system has
 // available.

@@ -36,10 +36,15 @@ absl::StatusOr<WeightLayout> LayOutWeights(const Manifest& manifest,
       const size_t slot = static_cast<size_t>(param.index + i);
       int64_t& total = mapped[slot] ? layout.mapped_bytes : layout.block_bytes;
       const int64_t offset = total;
-      const int64_t padded = (param.bytes + kAlignment - 1) & -kAlignment;
-      if (padded < 0 || __builtin_add_overflow(total, padded, &total))
+      // Layers of raw numbers follow one another.
+      const bool inside =
+          param.format == ParamFormat::kRaw && i + 1 < param.layers;
+      int64_t end;
+      if (__builtin_add_overflow(total, param.bytes, &end) ||
+          end > INT64_MAX - kAlignment)
         return Error(Code::R101, "the weights of the module together exceed ",
                      "any memory");
+      total = inside ? end : (end + kAlignment - 1) & -kAlignment;
       if (mapped[slot]) continue;
       layout.slot_offset[slot] = offset;
       AddUnits(param, param.first_layer + i, offset, layout.units);
@@ -50,6 +55,7 @@ absl::StatusOr<WeightLayout> LayOutWeights(const Manifest& manifest,
 
 std::vector<bool> MappableSlots(const Manifest& manifest) {
   std::vector<bool> mapped(static_cast<size_t>(manifest.param_slots));
+  if (manifest.Trains()) return mapped;  // steps write all of them
   for (const ParamSpec& param : manifest.params)
     if (param.MapsDirectly())
       std::fill_n(mapped.begin() + param.index, param.layers, true);

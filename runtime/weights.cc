@@ -23,6 +23,7 @@ namespace {
 std::vector<bool> MappedSlots(const Manifest& manifest,
                               const WeightBinding& binding) {
   std::vector<bool> mapped = MappableSlots(manifest);
+  if (manifest.Trains()) return mapped;
   for (const ParamSpec& param : manifest.params)
     for (int64_t i = 0; param.MapsDirectly() && i < param.layers; ++i) {
       const auto address = reinterpret_cast<uintptr_t>(

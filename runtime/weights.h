@@ -53,6 +53,11 @@ class Weights {
   Weights& operator=(Weights&&) noexcept;
   ~Weights();
 
+  // A parameter of a module that trains: raw, in memory of our own, its layers
+  // one behind another.
+  std::byte* Own(const ParamSpec& param) {
+    return static_cast<std::byte*>(table_[static_cast<size_t>(param.index)]);
+  }
   // One pointer for each slot. Entries read through it and never write.
   void* const* table() const { return table_.data(); }
   const WeightReport& report() const { return report_; }

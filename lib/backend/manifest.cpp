@@ -169,6 +169,9 @@ static ModelFacts collectFacts(ModuleOp module) {
     if (op.getCache() && range)
       facts.cached = std::max(facts.cached, range->second + 1);
   });
+  module.walk([&](nn::CrossEntropyOp op) {
+    facts.vocab = cast<RankedTensorType>(op.getX().getType()).getDimSize(1);
+  });
   for (auto function : module.getOps<func::FuncOp>()) {
     for (Type type : function.getArgumentTypes())
       if (auto cache = dyn_cast<nn::CacheType>(type))

@@ -36,6 +36,7 @@ struct Command {
 constexpr Command kCommands[] = {
     {"generate", "continue a prompt", AddGenerate},
     {"score", "negative log-likelihood of given tokens", AddScore},
+    {"grad", "one backward pass: loss and gradients", AddGrad},
     {"call", "run any entry on tensors from a file", AddCall},
     {"bench", "measure tokens per second", AddBench},
     {"trace-routing", "record which experts real tokens go to",
