@@ -14,11 +14,13 @@ namespace {
 struct Shape {
   int64_t heads, kv_heads, key_dims, value_dims, window;
   bool latent, tiled = false, sinks = false;
+  double cap = 0;
 
   std::string Name() const {
     return "h" + Str(heads) + "_" + Str(kv_heads) + "_" + Str(key_dims) + "_" +
            Str(value_dims) + "_" + Str(window) + (latent ? "_latent" : "") +
-           (tiled ? "_tiled" : "") + (sinks ? "_sinks" : "");
+           (tiled ? "_tiled" : "") + (sinks ? "_sinks" : "") +
+           (cap > 0 ? "_cap" : "");
   }
   int64_t KeyWidth() const { return kv_heads * key_dims; }
   int64_t ValueWidth() const { return latent ? 0 : kv_heads * value_dims; }
@@ -37,6 +39,10 @@ const Shape kShapes[] = {
     {6, 3, 16, 20, 0, false, true},
     {4, 2, 16, 16, 0, false, false, true},
     {4, 2, 20, 16, 70, false, true, true},
+    {2, 1, 16, 16, 0, false, false, false, 1.5},
+    {2, 1, 33, 17, 70, false, false, false, 3},
+    {2, 1, 36, 20, 0, true, false, true, 2},
+    {4, 2, 20, 16, 30, false, true, true, 1},
 };
 
 std::string Attend(const Shape& s, DType dtype, bool cached) {
@@ -67,6 +73,7 @@ std::string Attend(const Shape& s, DType dtype, bool cached) {
   body += " {scale = 0.3 : f64, window = " + Str(s.window) + " : i64";
   if (s.latent) body += ", value_dims = " + Str(s.value_dims) + " : i64";
   if (s.tiled) body += ", tiled";
+  if (s.cap > 0) body += ", cap = " + std::to_string(s.cap) + " : f64";
   body += "} : " + q + ", " + k;
   if (!s.latent) body += ", " + v;
   body += " seqs tensor<?xi32>, tensor<?xi32>";
@@ -109,6 +116,7 @@ struct Pack {
     shape.value_dims = s.value_dims;
     shape.window = s.window;
     shape.scale = 0.3;
+    shape.cap = s.cap;
     q = RandomArray(random, dtype, tokens * s.heads * s.key_dims, 2);
     k = RandomArray(random, dtype, tokens * s.KeyWidth(), 2);
     v = RandomArray(random, dtype, tokens * s.ValueWidth());

@@ -160,8 +160,10 @@ void QueryBlock::scoresOf(const Run &run, Value key, Value begin) {
   // The leaves of the tree of Emitter::sumLanes in order.
   const int64_t lanes[kLanes] = {0, 8, 4, 12, 2, 10, 6, 14,
                                  1, 9, 5, 13, 3, 11, 7, 15};
-  for (auto [at, sum] : llvm::zip(places, laneSums(keys, lanes)))
-    e.storeLanes(at, f32(), e.mulF(sum, e.splatF32(sizes.scale)));
+  for (auto [at, sum] : llvm::zip(places, laneSums(keys, lanes))) {
+    Value score = e.mulF(sum, e.splatF32(sizes.scale));
+    e.storeLanes(at, f32(), sizes.cap ? sizes.capped(e, score) : score);
+  }
 }
 
 /// For each key the sums over |lanes| of the products with the queries.

@@ -19,8 +19,13 @@ constexpr int64_t kChunk = 64;
 /// Sizes of one attention.
 struct AttentionSizes {
   int64_t heads, keyHeads, keyDims, valueDims, window;
-  float scale;
+  float scale, cap;
   bool tiled; // query head h reads key head h mod keyHeads
+  /// cap·tanh(score / cap) of lanes.
+  Value capped(Emitter &e, Value score) const {
+    Value limit = e.splatF32(cap);
+    return e.mulF(e.tanh(e.divF(score, limit)), limit);
+  }
   static int64_t padded(int64_t n) {
     return (n + kLanes - 1) / kLanes * kLanes;
   }
