@@ -103,12 +103,14 @@ absl::Status BoundEntry::SetInput(std::string_view name, const void* data) {
 
 absl::Status BoundEntry::SetInPlace(std::string_view name, void* data) {
   bool found = false;
+  const std::string next = Joined("next.", name);
   for (size_t i = 0; i < buffers_.size(); ++i) {
     const BufferSpec& buffer = spec_->buffers[i];
     const bool settable =
         buffer.role == BufferRole::kInput ||
         (buffer.role == BufferRole::kOutput && kind_ == Outputs::kGiven);
-    if (buffer.name != name || !settable) continue;
+    const bool output = buffer.role == BufferRole::kOutput;
+    if (!settable || buffer.name != (output ? next : name)) continue;
     buffers_[i] = data;
     set_[i] = found = true;
   }

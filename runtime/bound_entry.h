@@ -54,9 +54,9 @@ class BoundEntry {
   // What an input or the cache reads from on the next runs; borrowed. M113 if
   // the entry has no such buffer.
   absl::Status SetInput(std::string_view name, const void* data);
-  // Where the input and the output of that name lie, if it has them: a value
-  // that the next runs replace. For Outputs::kGiven; borrowed. M113 if the
-  // entry has neither.
+  // Where the input |name| and the output "next.|name|" lie, if it has them: a
+  // value that the next runs replace. For Outputs::kGiven; borrowed. M113 if
+  // the entry has neither.
   absl::Status SetInPlace(std::string_view name, void* data);
   // Whether the entry has a buffer of that name.
   bool Has(std::string_view name) const { return spec_->FindBuffer(name) >= 0; }

@@ -5,7 +5,7 @@
 // parameter, and beside it stand
 //   func.func @grad_norm(%grads…) -> sum_squares
 //   func.func @update(%hyper, for each parameter: %param, %grad, %m, %v)
-//       -> (for each parameter: param, m, v)
+//       -> (for each parameter: next.param, next.m, next.v)
 // A parameter that is not f32 has a master copy that is: `master.` and its name
 // among the arguments and results of @update, where it is a result alone.
 #include "passes/train/Passes.h"
@@ -117,13 +117,13 @@ struct DeriveTraining : train::impl::DeriveTrainingBase<DeriveTraining> {
             v = entry.argument(type, "v." + name);
       auto step = nn::AdamwOp::create(entry.b, loc, w, grad, m, v, hyper,
                                       decays(param));
-      entry.result(step.getNewW(), kind + name);
-      entry.result(step.getNewM(), "m." + name);
-      entry.result(step.getNewV(), "v." + name);
+      entry.result(step.getNewW(), "next." + kind + name);
+      entry.result(step.getNewM(), "next.m." + name);
+      entry.result(step.getNewV(), "next.v." + name);
       if (!stored.isF32())
         entry.result(
             nn::castElement(entry.b, loc, step.getNewW(), type.clone(stored)),
-            "param." + name);
+            "next.param." + name);
     }
     entry.finish();
   }

@@ -346,6 +346,15 @@ private:
     }
   }
 
+  /// Plans first: they tell how many rows others have.
+  void bindSlices(nn::LayersOp op) {
+    auto slices = op.getBody().getArguments().drop_front(1 + op.getInits().size());
+    for (bool plans : {true, false})
+      for (Value slice : slices)
+        if (isa<PlanType>(slice.getType()) == plans)
+          bindResult(slice);
+  }
+
   LogicalResult emitLayers(nn::LayersOp op) {
     Block &body = op.getBody().front();
     for (auto [init, arg, result] :
@@ -362,9 +371,7 @@ private:
       Value layer =
           op.getReverse() ? e.sub(e.i64(lower + upper - 1), step) : step;
       c.scalars[op.getLayerIndex()] = layer;
-      for (Value slice :
-           body.getArguments().drop_front(1 + op.getInits().size()))
-        bindResult(slice);
+      bindSlices(op);
       status = emitBlock(body);
       if (failed(status))
         return;
