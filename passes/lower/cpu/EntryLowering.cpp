@@ -376,16 +376,17 @@ private:
       if (failed(status))
         return;
       Operation *end = body.getTerminator();
+      // Before the carried values change: they may be kept too.
+      for (auto [stack, value] :
+           llvm::zip(op.getStacked(),
+                     end->getOperands().drop_front(op.getInits().size())))
+        keep(stack, value, e.sub(layer, e.i64(lower)));
       for (auto [arg, value] :
            llvm::zip(body.getArguments().drop_front(),
                      end->getOperands().take_front(op.getInits().size())))
         if (!plan.inPlace(value) && value != arg)
           copyBytes(c.buffer(arg).base, c.buffer(value).base,
                     bytesOf(c.buffer(arg)));
-      for (auto [stack, value] :
-           llvm::zip(op.getStacked(),
-                     end->getOperands().drop_front(op.getInits().size())))
-        keep(stack, value, e.sub(layer, e.i64(lower)));
     });
     return status;
   }
