@@ -15,13 +15,26 @@ int64_t Ordered(int64_t magnitude, bool negative) {
   return negative ? -magnitude : magnitude;
 }
 
+// x as generated code takes it: in float a denormal is 0.
+template <typename T>
+T Flushed(T x) {
+  const bool denormal = sizeof(T) == sizeof(float) &&
+                        std::fabs(x) < std::numeric_limits<T>::min();
+  return denormal ? T(0) : x;
+}
+
+template <typename T>
+T FlushedSum(T x, T y) {
+  return Flushed(Flushed(x) + Flushed(y));
+}
+
 template <typename T>
 T Score(const T* members, int64_t size, GroupScore score) {
   const int64_t count = score.sum_top == 0 ? 1 : score.sum_top;
   std::vector<int32_t> best(count);
   TopK(members, size, count, best.data());
   T sum = members[best[0]];
-  for (int64_t i = 1; i < count; ++i) sum = sum + members[best[i]];
+  for (int64_t i = 1; i < count; ++i) sum = FlushedSum(sum, members[best[i]]);
   return sum;
 }
 
@@ -90,7 +103,7 @@ void Select(const T* s, const T* bias, int64_t tokens, int64_t experts,
   for (int64_t t = 0; t < tokens; ++t) {
     const T* row = s + t * experts;
     for (int64_t e = 0; e < experts; ++e)
-      biased[e] = bias == nullptr ? row[e] : row[e] + bias[e];
+      biased[e] = bias == nullptr ? row[e] : FlushedSum(row[e], bias[e]);
     TopK(biased.data(), experts, k, idx + t * k);
   }
 }
@@ -102,7 +115,7 @@ void DropNotAbove(const T* s, const T* bias, T above, int64_t tokens,
     int32_t& e = idx[slot];
     if (!Valid(e, experts)) continue;
     T value = s[slot / k * experts + e];
-    if (bias != nullptr) value = value + bias[e];
+    if (bias != nullptr) value = FlushedSum(value, bias[e]);
     if (SelectionKey(value) <= SelectionKey(above))
       e = static_cast<int32_t>(experts);
   }

@@ -121,7 +121,7 @@ func.func @attend_grad_c3(%q: tensor<?x4x3xf32>, %k: tensor<?x2x3xf32>, %v: tens
 // -----
 
 func.func @attend_grad_c4(%q: tensor<?x4x3xf32>, %k: tensor<?x2x3xf32>, %v: tensor<?x2x5xf32>, %s: tensor<?xi32>, %dy: tensor<?x4x5xf32>) {
-  // expected-error@+1 {{expects gradients of the types of q, k and v}}
+  // expected-error@+1 {{expects gradients of the types of q, k, v and sinks}}
   %dq, %dk, %dv = nn.attend_grad %q, %k, %v seqs(%s) dy(%dy) {scale = 1.0} : tensor<?x4x3xf32>, tensor<?x2x3xf32>, tensor<?x2x5xf32> seqs tensor<?xi32>, tensor<?x4x5xf32> -> tensor<?x4x3xf32>, tensor<?x2x4xf32>, tensor<?x2x5xf32>
   return
 }
@@ -129,7 +129,7 @@ func.func @attend_grad_c4(%q: tensor<?x4x3xf32>, %k: tensor<?x2x3xf32>, %v: tens
 // -----
 
 func.func @attend_grad_c5(%q: tensor<?x4x3xf32>, %k: tensor<?x2x3xf32>, %v: tensor<?x2x5xf32>, %s: tensor<?xi32>, %dy: tensor<?x4x5xf32>) {
-  // expected-error@+1 {{expects window >= 0, got -1}}
+  // expected-error@+1 {{expects window >= 0 and cap >= 0, got -1 and 0.000000e+00}}
   %dq, %dk, %dv = nn.attend_grad %q, %k, %v seqs(%s) dy(%dy) {scale = 1.0, window = -1} : tensor<?x4x3xf32>, tensor<?x2x3xf32>, tensor<?x2x5xf32> seqs tensor<?xi32>, tensor<?x4x5xf32> -> tensor<?x4x3xf32>, tensor<?x2x3xf32>, tensor<?x2x5xf32>
   return
 }

@@ -36,12 +36,22 @@ inline std::string Tensor(const std::vector<int64_t>& shape, DType dtype) {
   return text + Name(dtype) + ">";
 }
 
+// An entry that gives |values|, such as "%y, %z", of types such as "(A, B)".
+inline std::string EntryOf(const std::string& name,
+                           const std::string& arguments,
+                           const std::string& results,
+                           const std::string& values, const std::string& body) {
+  const bool several = results.front() == '(';
+  return "func.func @" + name + "(" + arguments + ") -> " + results +
+         " attributes {nn.entry = \"" + name + "\"} {\n" + body + "\nreturn " +
+         values + " : " +
+         (several ? results.substr(1, results.size() - 2) : results) + "\n}\n";
+}
+
 // An entry that gives %y.
 inline std::string Entry(const std::string& name, const std::string& arguments,
                          const std::string& result, const std::string& body) {
-  return "func.func @" + name + "(" + arguments + ") -> " + result +
-         " attributes {nn.entry = \"" + name + "\"} {\n" + body +
-         "\nreturn %y : " + result + "\n}\n";
+  return EntryOf(name, arguments, result, "%y", body);
 }
 
 // Random values in [-scale, scale), as stored.

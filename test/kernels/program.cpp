@@ -241,7 +241,8 @@ void Program::SetParam(const std::string& name, const Array& value) {
 
 void Program::Run(const std::string& entry, const Dims& dims,
                   const std::vector<const Array*>& inputs,
-                  const std::vector<Array*>& outputs, Array* cache) const {
+                  const std::vector<Array*>& outputs, Array* cache,
+                  const std::vector<int>& in_place) const {
   const int64_t values[] = {
       dims.tokens,      dims.sequences,          dims.longest,
       dims.page_length, dims.pages_per_sequence, dims.pages,
@@ -265,10 +266,18 @@ void Program::Run(const std::string& entry, const Dims& dims,
     pointers.push_back(level->pointers.data());
     const size_t cache_at = buffers.size();
     if (cache) add(cache_before, *cache);
-    const size_t outputs_at = buffers.size();
+    std::vector<size_t> output_at;
     // Outputs start as NaN or a wrong index.
-    for (const Array* output : outputs)
+    for (const Array* output : outputs) {
+      const size_t i = output_at.size();
+      if (i < in_place.size()) {
+        output_at.push_back(in_place[i]);
+        pointers.push_back(buffers[in_place[i]].data());
+        continue;
+      }
+      output_at.push_back(buffers.size());
       add(std::vector<uint8_t>(output->bytes.size(), 0xff), *output);
+    }
     Guarded arena(std::vector<uint8_t>(
                       found->workspace ? found->workspace(values) : 0, 0xff),
                   64);
@@ -280,7 +289,7 @@ void Program::Run(const std::string& entry, const Dims& dims,
     _mm_setcsr(mode);
     EXPECT_EQ(status, 0) << entry;
     for (size_t i = 0; i < outputs.size(); ++i)
-      outputs[i]->bytes = buffers[outputs_at + i].bytes();
+      outputs[i]->bytes = buffers[output_at[i]].bytes();
     if (cache) cache->bytes = buffers[cache_at].bytes();
     for (size_t i = 0; i < written.size(); ++i) {
       if (first.size() <= i)

@@ -61,10 +61,12 @@ class Program {
   void SetParam(const std::string& name, const Array& value);
 
   // Runs an entry on each level and expects the same bits of all. |cache|, if
-  // any, is read and written.
+  // any, is read and written. Where |in_place| has an element, output i lies in
+  // the memory of input in_place[i].
   void Run(const std::string& entry, const Dims& dims,
            const std::vector<const Array*>& inputs,
-           const std::vector<Array*>& outputs, Array* cache = nullptr) const;
+           const std::vector<Array*>& outputs, Array* cache = nullptr,
+           const std::vector<int>& in_place = {}) const;
 
  private:
   struct Level;

@@ -3,28 +3,15 @@
 
 #include <gtest/gtest.h>
 
-#include <cfloat>
 #include <limits>
 
-#include "test/kernels/compare.h"
+#include "test/kernels/plans.h"
 
 namespace moe::kernels {
 namespace {
 
 const std::vector<std::pair<int64_t, int64_t>> kChoices = {
     {1, 1}, {5, 2}, {16, 16}, {17, 3}, {33, 8}, {64, 6}, {100, 1}, {256, 8}};
-
-// Scores with many equal ones and every special value.
-std::vector<float> Scores(Random& random, int64_t n) {
-  const float special[] = {
-      0.0f,  -0.0f,    FLT_MIN / 2, -FLT_MIN / 2, FLT_MIN, -FLT_MIN, 1.0f,
-      -1.0f, INFINITY, -INFINITY,   NAN,          -NAN,    0.5f,     FLT_MAX};
-  std::vector<float> scores(n);
-  for (float& s : scores)
-    s = random.Int(0, 2) ? static_cast<float>(random.Int(-4, 4)) / 4
-                         : special[random.Int(0, std::size(special) - 1)];
-  return scores;
-}
 
 TEST(Routing, SelectsInOrder) {
   std::string text;
@@ -91,25 +78,6 @@ TEST(Routing, GroupMask) {
       ExpectSame("mask" + Str(&c - cases), y, want);
     }
 }
-
-// Choices of experts: different ones for a token, some of them invalid.
-std::vector<int32_t> Choices(Random& random, int64_t tokens, int64_t experts,
-                             int64_t k, const std::string& kind) {
-  std::vector<int32_t> idx(tokens * k);
-  for (int64_t i = 0; i < tokens * k; ++i) {
-    int64_t expert = (random.Int(0, experts - 1) / k * k + i % k) % experts;
-    if (kind == "skew") expert = i % k;
-    if (kind == "even") expert -= expert % 2;
-    if (kind == "invalid" && random.Int(0, 2) == 0) expert = experts;
-    if (kind == "none") expert = random.Int(0, 1) ? experts : -1;
-    idx[i] = static_cast<int32_t>(expert);
-  }
-  return idx;
-}
-
-const std::string kKinds[] = {"random", "skew", "even", "invalid", "none"};
-const std::pair<int64_t, int64_t> kPlans[] = {
-    {1, 1}, {8, 2}, {17, 3}, {64, 6}, {33, 20}};
 
 TEST(Routing, PickAndItsTranspose) {
   std::string text;

@@ -41,6 +41,19 @@ TEST(SelectF32, OrderOfSpecialValues) {
   EXPECT_EQ(SelectAll({-0x1p-126f, 1e-40f, 0x1p-126f}), (Indices{2, 1, 0}));
 }
 
+// Also where they are added to others: nothing comes of two halves.
+TEST(SelectF32, DenormalSummandsCountAsZero) {
+  constexpr float kHalf = 0x1p-127f, kLeast = 0x1p-126f;
+  const float s[] = {-kHalf, kHalf, 0, 0}, bias[] = {kLeast, kHalf, kLeast, 0};
+  Indices idx(4);
+  Select<float>(s, bias, 1, 4, 4, idx.data());
+  EXPECT_EQ(idx, (Indices{0, 2, 1, 3}));
+  const float members[] = {0, 0, kHalf, kHalf, kLeast, -kHalf};
+  uint8_t kept[3];
+  KeptGroups(members, 6, 3, 2, {.sum_top = 2}, kept);
+  EXPECT_EQ(std::vector<int>(kept, kept + 3), (std::vector<int>{1, 0, 1}));
+}
+
 TEST(SelectF64, DenormalValuesDiffer) {
   const double s[] = {-1e-310, 0.0, 1e-310, -0.0};
   int32_t idx[4];

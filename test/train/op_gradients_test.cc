@@ -143,6 +143,17 @@ TEST(OpGradients, Movement) {
           });
 }
 
+// -1 marks a token without a target.
+TEST(OpGradients, CrossEntropy) {
+  CheckOp("cross_entropy", "%x: tensor<?x5xf32>, %t: tensor<?xi32>",
+          "tensor<?xf32>",
+          "%y = nn.cross_entropy %x, %t : tensor<?x5xf32>, tensor<?xi32>",
+          {"0"}, [](GradientCheck& c) {
+            return std::vector<Datum<double>>{c.Floats({4, 5}),
+                                              Ints({3, -1, 0, 4})};
+          });
+}
+
 TEST(OpGradients, Attention) {
   for (std::string pairing : {"half", "interleaved"})
     CheckOp("rope " + pairing, "%x: tensor<?x2x6xf32>, %p: tensor<?xi32>",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Norms over the last axis, softmax and reductions over any axis. Sums over
 // the last axis run in 16 lanes and one tree, others in ascending order.
-#include "passes/lower/cpu/Views.h"
+#include "passes/lower/cpu/RowGrad.h"
 
 #include <limits>
 
@@ -190,33 +190,49 @@ LogicalResult emitReduce(EntryContext &c, Operation *op) {
     return failure();
   const Buffer &x = c.buffer(reduce.getX()), &y = c.result(op);
   Reduction r{e, reduce.getKind()};
+  Value neutral = e.splatF32(r.neutral());
+  // Neighbouring vectors of columns, over ascending j.
+  auto columns = [&](Value outer, ArrayRef<Value> columns, Value mask) {
+    Value inner = e.i64(view->inner);
+    Value start = e.mul(outer, e.mul(view->n, inner));
+    Lanes totals =
+        e.loop(e.i64(0), view->n, 1, Lanes(columns.size(), neutral),
+               [&](Value j, ValueRange carried) {
+                 Value row = e.add(start, e.mul(j, inner));
+                 Lanes next;
+                 for (auto [column, total] : llvm::zip(columns, carried))
+                   next.push_back(r.combine(
+                       total, loadAt(e, x, e.add(row, column), mask)));
+                 return next;
+               });
+    for (auto [column, total] : llvm::zip(columns, totals))
+      storeAt(e, y, e.add(e.mul(outer, inner), column),
+              r.finish(total, view->n), mask);
+  };
+  if (reduce.getAxis() == 0 && view->inner > 1) {
+    parallelColumns(e, view->inner, [&](ArrayRef<Value> some, Value mask) {
+      columns(e.i64(0), some, mask);
+    });
+    return success();
+  }
   int64_t elements = std::max<int64_t>(view->size, 1) * view->inner;
   e.parallel(view->outer, Emitter::grainFor(elements), [&](Value outer) {
-    Value start = e.mul(outer, e.mul(view->n, e.i64(view->inner)));
-    Value neutral = e.splatF32(r.neutral());
-    if (view->inner == 1) {
-      auto step = [&](Value column, Value mask, ValueRange total) {
-        return Lanes{r.combine(
-            total[0],
-            keep(e, mask, loadAt(e, x, e.add(start, column), mask), neutral))};
-      };
-      Value total =
-          r.fold(lanesOf(e, view->size, view->n, ValueRange{neutral}, step)[0]);
-      e.storeScalar(e.offset(y.base, outer, y.element), y.element,
-                    r.finish(total, view->n));
+    if (view->inner > 1) {
+      e.lanes(view->inner, [&](Value column, Value mask) {
+        columns(outer, {column}, mask);
+      });
       return;
     }
-    e.lanes(view->inner, [&](Value column, Value mask) {
-      Value first = e.add(start, column);
-      auto step = [&](Value j, ValueRange total) {
-        return Lanes{r.combine(
-            total[0],
-            loadAt(e, x, e.add(first, e.mul(j, e.i64(view->inner))), mask))};
-      };
-      Value total = e.loop(e.i64(0), view->n, 1, ValueRange{neutral}, step)[0];
-      storeAt(e, y, e.add(e.mul(outer, e.i64(view->inner)), column),
-              r.finish(total, view->n), mask);
-    });
+    Value start = e.mul(outer, view->n);
+    auto step = [&](Value column, Value mask, ValueRange total) {
+      return Lanes{r.combine(
+          total[0],
+          keep(e, mask, loadAt(e, x, e.add(start, column), mask), neutral))};
+    };
+    Value total =
+        r.fold(lanesOf(e, view->size, view->n, ValueRange{neutral}, step)[0]);
+    e.storeScalar(e.offset(y.base, outer, y.element), y.element,
+                  r.finish(total, view->n));
   });
   return success();
 }

@@ -112,15 +112,13 @@ LogicalResult emitSelect(EntryContext &c, Operation *op) {
   return success();
 }
 
-LogicalResult emitGroupMask(EntryContext &c, Operation *op) {
-  auto mask = cast<GroupMaskOp>(op);
+/// Runs |body| over the scores of each token, 16 members of one group at a time:
+/// |kept| says in all lanes whether the group is among the best.
+void eachGroup(
+    EntryContext &c, const Buffer &s, int64_t groups, int64_t keep, int64_t top,
+    function_ref<void(Value token, Value at, Value kept, Value mask)> body) {
   Emitter &e = c.e;
-  int64_t experts = lastDim(mask.getS()), groups = mask.getGroups(),
-          size = experts / groups;
-  int64_t top = mask.getScore() == GroupScore::Max ? 1 : mask.getTop();
-  float fill = mask.getFill().convertToDouble();
-  Buffer s = asRows(c, mask.getS(), experts),
-         y = asRows(c, mask.getY(), experts);
+  int64_t experts = s.width, size = experts / groups;
   Type f32 = e.b.getF32Type(), i32 = e.b.getI32Type();
   e.parallel(s.rows, Emitter::grainFor(experts * (top + 1)), [&](Value token) {
     Value cells = e.scratch((groups + kLanes) * 4);
@@ -148,23 +146,51 @@ LogicalResult emitGroupMask(EntryContext &c, Operation *op) {
         allKeys(e, groups, [&](Value column, Value lanes) {
           return e.loadLanes(e.offset(cells, column, f32), f32, lanes);
         });
-    keys = e.loop(e.i64(0), e.i64(mask.getKeep()), 1, keys,
-                  [&](Value, ValueRange left) {
-                    return without(e, left, bestOf(e, left));
-                  });
+    keys = e.loop(e.i64(0), e.i64(keep), 1, keys, [&](Value, ValueRange left) {
+      return without(e, left, bestOf(e, left));
+    });
     for (auto [chunk, key] : llvm::enumerate(keys))
       e.storeLanes(e.offset(cells, e.i64(chunk * kLanes), i32), i32, key);
     e.loop(e.i64(0), e.i64(groups), 1, [&](Value group) {
       Value key = e.loadScalar(e.offset(cells, group, i32), i32);
       Value kept = e.splat(e.cmp(arith::CmpIPredicate::eq, key, e.i32(kGone)));
       e.lanes(size, [&](Value column, Value lanes) {
-        Value at = e.add(e.mul(group, e.i64(size)), column);
-        e.store(y, token, at,
-                e.select(kept, e.load(s, token, at, lanes), e.splatF32(fill)),
-                lanes);
+        body(token, e.add(e.mul(group, e.i64(size)), column), kept, lanes);
       });
     });
   });
+}
+
+LogicalResult emitGroupMask(EntryContext &c, Operation *op) {
+  auto mask = cast<GroupMaskOp>(op);
+  Emitter &e = c.e;
+  int64_t experts = lastDim(mask.getS());
+  int64_t top = mask.getScore() == GroupScore::Max ? 1 : mask.getTop();
+  float fill = mask.getFill().convertToDouble();
+  Buffer s = asRows(c, mask.getS(), experts),
+         y = asRows(c, mask.getY(), experts);
+  eachGroup(c, s, mask.getGroups(), mask.getKeep(), top,
+            [&](Value token, Value at, Value kept, Value lanes) {
+              Value own = e.load(s, token, at, lanes);
+              e.store(y, token, at, e.select(kept, own, e.splatF32(fill)),
+                      lanes);
+            });
+  return success();
+}
+
+LogicalResult emitGroupMaskGrad(EntryContext &c, Operation *op) {
+  auto grad = cast<GroupMaskGradOp>(op);
+  Emitter &e = c.e;
+  int64_t experts = lastDim(grad.getS());
+  int64_t top = grad.getScore() == GroupScore::Max ? 1 : grad.getTop();
+  Buffer s = asRows(c, grad.getS(), experts),
+         dy = asRows(c, grad.getDy(), experts),
+         ds = asRows(c, grad.getDs(), experts);
+  eachGroup(c, s, grad.getGroups(), grad.getKeep(), top,
+            [&](Value token, Value at, Value kept, Value lanes) {
+              Value own = e.load(dy, token, at, lanes);
+              e.store(ds, token, at, e.select(kept, own, e.splatF32(0)), lanes);
+            });
   return success();
 }
 
@@ -213,6 +239,7 @@ LogicalResult emitScatterPick(EntryContext &c, Operation *op) {
 
 void moe::cpu::addRoutingKernels(llvm::StringMap<KernelEntry> &table) {
   table[GroupMaskOp::getOperationName()] = {emitGroupMask};
+  table[GroupMaskGradOp::getOperationName()] = {emitGroupMaskGrad};
   table[SelectOp::getOperationName()] = {emitSelect};
   table[PickOp::getOperationName()] = {emitPick};
   table[ScatterPickOp::getOperationName()] = {emitScatterPick};
