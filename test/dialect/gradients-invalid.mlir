@@ -136,6 +136,22 @@ func.func @attend_grad_c5(%q: tensor<?x4x3xf32>, %k: tensor<?x2x3xf32>, %v: tens
 
 // -----
 
+func.func @attend_grad_c5_cap(%q: tensor<?x4x3xf32>, %k: tensor<?x2x3xf32>, %v: tensor<?x2x5xf32>, %s: tensor<?xi32>, %dy: tensor<?x4x5xf32>) {
+  // expected-error@+1 {{expects window >= 0 and cap >= 0, got 0 and -1.000000e+00}}
+  %dq, %dk, %dv = nn.attend_grad %q, %k, %v seqs(%s) dy(%dy) {scale = 1.0, cap = -1.0 : f64} : tensor<?x4x3xf32>, tensor<?x2x3xf32>, tensor<?x2x5xf32> seqs tensor<?xi32>, tensor<?x4x5xf32> -> tensor<?x4x3xf32>, tensor<?x2x3xf32>, tensor<?x2x5xf32>
+  return
+}
+
+// -----
+
+func.func @attend_grad_c6(%q: tensor<?x4x3xf32>, %k: tensor<?x2x3xf32>, %v: tensor<?x2x5xf32>, %s: tensor<?xi32>, %dy: tensor<?x4x5xf32>, %w: tensor<2xf32>) {
+  // expected-error@+1 {{expects sinks [4], got 'tensor<2xf32>'}}
+  %dq, %dk, %dv, %ds = nn.attend_grad %q, %k, %v seqs(%s) dy(%dy) sinks(%w : tensor<2xf32>) {scale = 1.0} : tensor<?x4x3xf32>, tensor<?x2x3xf32>, tensor<?x2x5xf32> seqs tensor<?xi32>, tensor<?x4x5xf32> -> tensor<?x4x3xf32>, tensor<?x2x3xf32>, tensor<?x2x5xf32>, tensor<2xf32>
+  return
+}
+
+// -----
+
 func.func @embedding_grad_c1(%ids: tensor<2xi32>, %dy: tensor<3x4xf32>) {
   // expected-error@+1 {{expects ids [T] and dy [T, D]}}
   %t = nn.embedding_grad %ids, %dy : tensor<2xi32>, tensor<3x4xf32> -> tensor<8x4xf32>

@@ -161,6 +161,14 @@ func.func @attend_c7(%q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>, %v: tensor<?x
 
 // -----
 
+func.func @attend_c8(%q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>, %v: tensor<?x2x8xf32>, %p: tensor<?xi32>, %s: tensor<?xi32>) {
+  // expected-error@+1 {{expects cap >= 0, got -3.000000e+01}}
+  %y = nn.attend %q, %k, %v positions(%p) seqs(%s) {scale = 1.0 : f64, cap = -30.0 : f64} : tensor<?x4x8xf32>, tensor<?x2x8xf32>, tensor<?x2x8xf32> seqs tensor<?xi32>, tensor<?xi32> -> tensor<?x4x8xf32>
+  return
+}
+
+// -----
+
 func.func @glu_c2(%x: tensor<?x6xf32>) {
   // expected-error@+2 {{nn.glu expects limit >= 0}}
   // expected-error@+1 {{failed to infer returned types}}
