@@ -39,13 +39,30 @@ public:
     });
   }
 
+  /// Of several chains: a maximum is the same in any order.
   Value largest(Value row) {
+    constexpr int64_t kChains = 4, step = kChains * kLanes;
     Value lowest = e.splatF32(-std::numeric_limits<float>::infinity());
-    auto step = [&](Value column, Value mask, ValueRange max) {
-      return Lanes{
-          e.maxF(max[0], keep(e, mask, e.load(x, row, column, mask), lowest))};
-    };
-    return e.maxLanes(e.lanes(vocab, ValueRange{lowest}, step)[0]);
+    Lanes chains(kChains, lowest);
+    int64_t whole = vocab / step * step;
+    if (whole)
+      chains = e.loop(e.i64(0), e.i64(whole), step, chains,
+                      [&](Value column, ValueRange max) {
+                        Lanes next;
+                        for (int64_t i = 0; i < kChains; ++i) {
+                          Value at = e.add(column, e.i64(i * kLanes));
+                          next.push_back(e.maxF(max[i], e.load(x, row, at)));
+                        }
+                        return next;
+                      });
+    for (int64_t column = whole; column < vocab; column += kLanes) {
+      Value mask =
+          vocab - column < kLanes ? e.tailMask(vocab - column) : Value();
+      Value lanes = e.load(x, row, e.i64(column), mask);
+      chains[0] = e.maxF(chains[0], keep(e, mask, lanes, lowest));
+    }
+    return e.maxLanes(
+        e.maxF(e.maxF(chains[0], chains[1]), e.maxF(chains[2], chains[3])));
   }
 
   /// The sum of exponentials less |largest|; |use| gets them.
@@ -121,20 +138,6 @@ LogicalResult emitCrossEntropyGrad(EntryContext &c, Operation *op) {
 /// Elements that are summed up together, as the operation says.
 constexpr int64_t kBlock = 4096;
 
-/// Runs |body| over blocks of |n| elements, in parallel but for the last, which
-/// is shorter: the number of the block, its first element, how many it has.
-void eachBlock(
-    Emitter &e, int64_t n,
-    function_ref<void(Value block, Value start, int64_t elements)> body) {
-  int64_t whole = n / kBlock;
-  if (whole)
-    e.parallel(e.i64(whole), Emitter::grainFor(kBlock), [&](Value block) {
-      body(block, e.mul(block, e.i64(kBlock)), kBlock);
-    });
-  if (n % kBlock)
-    body(e.i64(whole), e.i64(whole * kBlock), n % kBlock);
-}
-
 int64_t blocksOf(Value x) {
   return (tensorOf(x).getNumElements() + kBlock - 1) / kBlock;
 }
@@ -146,24 +149,51 @@ Extent sumSquaresScratch(Operation *op, const Extent &) {
   return {0, 0, 4 * blocks};
 }
 
+/// The sums of blocks of |x|, the first being |first|, to |sums|. Several blocks
+/// go side by side: memory is read faster in several places at a time.
+void sumBlocks(Emitter &e, const Buffer &x, int64_t n, Value sums,
+               int64_t first) {
+  constexpr int64_t kTogether = 4;
+  Type f32 = e.b.getF32Type();
+  auto store = [&](Value block, Value sum) {
+    Value at = e.add(block, e.i64(first));
+    e.storeScalar(e.offset(sums, at, f32), f32, e.sumLanes(sum));
+  };
+  auto some = [&](Value block, int64_t count, int64_t elements) {
+    Value start = e.mul(block, e.i64(kBlock));
+    Lanes totals =
+        e.lanes(elements, Lanes(count, e.splatF32(0)),
+                [&](Value column, Value mask, ValueRange sum) {
+                  Lanes next;
+                  for (int64_t i = 0; i < count; ++i) {
+                    Value at = e.add(start, e.add(column, e.i64(i * kBlock)));
+                    Value v = loadAt(e, x, at, mask);
+                    next.push_back(e.fma(v, v, sum[i]));
+                  }
+                  return next;
+                });
+    for (int64_t i = 0; i < count; ++i)
+      store(e.add(block, e.i64(i)), totals[i]);
+  };
+  int64_t groups = n / (kTogether * kBlock), whole = n / kBlock;
+  if (groups)
+    e.parallel(e.i64(groups), 1, [&](Value group) {
+      some(e.mul(group, e.i64(kTogether)), kTogether, kBlock);
+    });
+  for (int64_t block = groups * kTogether; block < whole; ++block)
+    some(e.i64(block), 1, kBlock);
+  if (n % kBlock)
+    some(e.i64(whole), 1, n % kBlock);
+}
+
 LogicalResult emitSumSquares(EntryContext &c, Operation *op) {
   Emitter &e = c.e;
   Type f32 = e.b.getF32Type();
   Value sums = c.scratch(op);
   int64_t blocks = 0;
   for (Value tensor : op->getOperands()) {
-    const Buffer &x = c.buffer(tensor);
-    eachBlock(e, tensorOf(tensor).getNumElements(),
-              [&](Value block, Value start, int64_t elements) {
-                auto step = [&](Value column, Value mask, ValueRange sum) {
-                  Value v = loadAt(e, x, e.add(start, column), mask);
-                  return Lanes{e.fma(v, v, sum[0])};
-                };
-                Value sum = e.sumLanes(
-                    e.lanes(elements, ValueRange{e.splatF32(0)}, step)[0]);
-                Value at = e.add(block, e.i64(blocks));
-                e.storeScalar(e.offset(sums, at, f32), f32, sum);
-              });
+    sumBlocks(e, c.buffer(tensor), tensorOf(tensor).getNumElements(), sums,
+              blocks);
     blocks += blocksOf(tensor);
   }
   Value total = e.loop(e.i64(0), e.i64(blocks), 1, ValueRange{e.f32(0)},
@@ -197,8 +227,8 @@ LogicalResult emitAdamw(EntryContext &c, Operation *op) {
   Value keptMean = beta1, newMean = e.subF(one, beta1), keptSquare = beta2,
         newSquare = e.subF(one, beta2), rate = e.divF(lr, correction1);
   Value kept = step.getDecayed() ? e.subF(one, e.mulF(lr, given(4))) : Value();
-  auto block = [&](Value, Value start, int64_t elements) {
-    auto all = [&](Value scalar) { return e.splat(scalar); };
+  auto all = [&](Value scalar) { return e.splat(scalar); };
+  auto update = [&](Value start, int64_t elements) {
     e.lanes(elements, [&](Value column, Value mask) {
       Value at = e.add(start, column);
       Value old = loadAt(e, w, at, mask), g = loadAt(e, grad, at, mask),
@@ -215,7 +245,13 @@ LogicalResult emitAdamw(EntryContext &c, Operation *op) {
       storeAt(e, newV, at, square, mask);
     });
   };
-  eachBlock(e, tensorOf(step.getW()).getNumElements(), block);
+  int64_t n = tensorOf(step.getW()).getNumElements(), whole = n / kBlock;
+  if (whole)
+    e.parallel(e.i64(whole), Emitter::grainFor(kBlock), [&](Value block) {
+      update(e.mul(block, e.i64(kBlock)), kBlock);
+    });
+  if (n % kBlock)
+    update(e.i64(whole * kBlock), n % kBlock);
   return success();
 }
 } // namespace
