@@ -23,6 +23,7 @@ enum class RandomStream : uint32_t {
   kSampling = 16,
   kWeightInit = 17,
   kBenchIds = 18,
+  kDataOrder = 19,
 };
 
 constexpr uint32_t RandomOp(uint32_t layer, RandomStream stream) {

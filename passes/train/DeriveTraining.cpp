@@ -43,6 +43,12 @@ static bool decays(nn::ParamOp param) {
       [](nn::SourceAttr source) { return source.getShape().size() > 1; });
 }
 
+/// Whether two parameters of one pattern hold the same layer.
+static bool shareLayers(nn::ParamOp a, nn::ParamOp b) {
+  auto x = a.getLayers(), y = b.getLayers();
+  return !x || !y || ((*x)[0] < (*y)[1] && (*y)[0] < (*x)[1]);
+}
+
 namespace {
 /// A function with named arguments and results.
 class Entry {
@@ -132,26 +138,28 @@ struct DeriveTraining : train::impl::DeriveTrainingBase<DeriveTraining> {
   /// a part of a tensor cannot be trained apart.
   LogicalResult joinTied() {
     SmallVector<nn::ParamOp> params(getOperation().getOps<nn::ParamOp>());
-    DenseMap<std::pair<Attribute, int64_t>, nn::ParamOp> first;
+    DenseMap<std::pair<Attribute, int64_t>, SmallVector<nn::ParamOp>> readers;
     for (nn::ParamOp param : params) {
       nn::ParamOp tied;
-      for (auto source : param.getSources().getAsRange<nn::SourceAttr>()) {
-        auto [it, added] =
-            first.try_emplace({source.getPattern(), source.getOffset()}, param);
-        if (!added && it->second != param)
-          tied = it->second;
-      }
-      if (!tied)
+      for (auto source : param.getSources().getAsRange<nn::SourceAttr>())
+        for (nn::ParamOp other :
+             readers[{source.getPattern(), source.getOffset()}])
+          if (shareLayers(param, other))
+            tied = other;
+      if (tied) {
+        if (tied.getSources() != param.getSources() ||
+            tied.getType() != param.getType() ||
+            tied.getLayersAttr() != param.getLayersAttr())
+          return param.emitOpError("shares a part of a tensor with ")
+                 << tied.getSymNameAttr() << ", which training cannot split";
+        if (failed(SymbolTable::replaceAllSymbolUses(
+                param, tied.getSymNameAttr(), getOperation())))
+          return failure();
+        param.erase();
         continue;
-      if (tied.getSources() != param.getSources() ||
-          tied.getType() != param.getType() ||
-          tied.getLayersAttr() != param.getLayersAttr())
-        return param.emitOpError("shares a part of a tensor with ")
-               << tied.getSymNameAttr() << ", which training cannot split";
-      if (failed(SymbolTable::replaceAllSymbolUses(param, tied.getSymNameAttr(),
-                                                   getOperation())))
-        return failure();
-      param.erase();
+      }
+      for (auto source : param.getSources().getAsRange<nn::SourceAttr>())
+        readers[{source.getPattern(), source.getOffset()}].push_back(param);
     }
     return success();
   }

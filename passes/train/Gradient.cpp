@@ -94,13 +94,27 @@ LogicalResult Gradient::build(bool seeded) {
                  : nn::splat(builder, loc, x.getType(), x, 0),
               nameOf(function.getArgAttrDict(i), "arg", i));
   }
-  if (failed(addParams(gradients)))
+  if (failed(addParams(gradients, seeded)))
     return failure();
   finish(seeded);
   return success();
 }
 
-LogicalResult Gradient::addParams(const BlockGradients &gradients) {
+LogicalResult Gradient::addParams(const BlockGradients &gradients,
+                                  bool reachedOnly) {
+  auto isReached = [&](nn::ParamOp param) {
+    StringAttr symbol = param.getSymNameAttr();
+    return llvm::any_of(gradients.reads,
+                        [&](ParamRead read) {
+                          return read.op.getParamAttr().getAttr() == symbol;
+                        }) ||
+           llvm::any_of(gradients.stacks, [&](const ParamStack &stack) {
+             return stack.param == symbol;
+           });
+  };
+  if (reachedOnly)
+    llvm::erase_if(params,
+                   [&](nn::ParamOp param) { return !isReached(param); });
   for (nn::ParamOp param : params) {
     StringAttr symbol = param.getSymNameAttr();
     auto type =

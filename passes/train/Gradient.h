@@ -19,14 +19,15 @@ public:
   /// Arguments by name or number.
   LogicalResult chooseArguments(ArrayRef<std::string> names);
   LogicalResult chooseParams(ArrayRef<std::string> names);
-  /// The gradient of the first result is a new argument, or 1 if |seeded|.
+  /// The gradient of the first result is a new argument, or 1 if |seeded|: then
+  /// parameters that no gradient reaches get none.
   LogicalResult build(bool seeded = false);
   /// The parameters whose gradients were added, in order.
   ArrayRef<nn::ParamOp> getParams() const { return params; }
 
 private:
   LogicalResult prepare();
-  LogicalResult addParams(const BlockGradients &gradients);
+  LogicalResult addParams(const BlockGradients &gradients, bool reachedOnly);
   FailureOr<Value> joined(nn::ParamOp param, SmallVector<ParamStack> stacks);
   Value zeros(RankedTensorType type) {
     return nn::splat(builder, loc, type, Value(), 0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "runtime/train/stored_tensors.h"
 
+#include <cstring>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -52,21 +53,21 @@ absl::StatusOr<std::vector<StoredTensor>> StoredTensors(
 
 void FillStored(const StoredTensor& tensor, const ParamValues& values,
                 DType dtype, std::span<std::byte> out) {
+  const auto size = static_cast<size_t>(DTypeSize(dtype));
   for (const StoredPart& part : tensor.parts) {
     const ParamSpec& param = *part.param;
     const SourceSpec& source = *part.source;
-    const float* all = values(param);
+    const auto* all = static_cast<const std::byte*>(values(param));
     if (all == nullptr) continue;
-    const float* from =
-        all + ((part.layer * param.groups + part.group) * param.n + source.n0) *
-                  param.k;
+    const int64_t row =
+        (part.layer * param.groups + part.group) * param.n + source.n0;
     const int64_t base =
         source.offset + (source.PerGroup() ? 0 : part.group * source.stride_g);
+    const std::byte* from = all + static_cast<size_t>(row * param.k) * size;
     for (int64_t n = 0; n < source.n; ++n)
-      for (int64_t k = 0; k < param.k; ++k) {
+      for (int64_t k = 0; k < param.k; ++k, from += size) {
         const int64_t at = base + n * source.stride_n + k * source.stride_k;
-        StoreFloat(dtype, from[n * param.k + k],
-                   out.data() + at * DTypeSize(dtype));
+        std::memcpy(out.data() + static_cast<size_t>(at) * size, from, size);
       }
   }
 }

@@ -4,7 +4,7 @@
 // the way back of what loading does.
 //
 //   for (const StoredTensor& tensor : StoredTensors(manifest))
-//     FillStored(tensor, values, out);   // as floats of the checkpoint's dtype
+//     FillStored(tensor, values, tensor.dtype, out);
 
 #ifndef MOE_RUNTIME_TRAIN_STORED_TENSORS_H_
 #define MOE_RUNTIME_TRAIN_STORED_TENSORS_H_
@@ -42,10 +42,11 @@ struct StoredTensor {
 absl::StatusOr<std::vector<StoredTensor>> StoredTensors(
     const Manifest& manifest);
 
-// Row-major values of all layers of a parameter, f32; null leaves its parts out.
-using ParamValues = std::function<const float*(const ParamSpec&)>;
+// Row-major values of all layers of a parameter; null leaves its parts out.
+using ParamValues = std::function<const void*(const ParamSpec&)>;
 
-// Writes the tensor, row-major in |dtype|, which is f32 or bf16. |out| has room for all of it.
+// Writes the tensor, row-major. |out| has room for all of it, and |values| are
+// of |dtype| too.
 void FillStored(const StoredTensor& tensor, const ParamValues& values,
                 DType dtype, std::span<std::byte> out);
 

@@ -47,7 +47,7 @@ absl::Status WriteGradients(const Manifest& manifest, const TrainStep& step,
                             const std::string& path) {
   ASSIGN_OR_RETURN(const std::vector<StoredTensor> tensors,
                    StoredTensors(manifest));
-  const ParamValues gradient = [&](const ParamSpec& spec) -> const float* {
+  const ParamValues gradient = [&](const ParamSpec& spec) -> const void* {
     for (const TrainedParam& param : step.params())
       if (param.spec == &spec) return param.gradient;
     return nullptr;

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "runtime/train/checkpoints.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+#include "lib/core/atomic_file.h"
+#include "lib/core/errors.h"
+#include "lib/core/mapped_file.h"
+#include "lib/core/safetensors.h"
+#include "lib/core/status_macros.h"
+#include "runtime/train/stored_tensors.h"
+#include "runtime/train/trainer.h"
+
+namespace moe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kFormat[] = "moe-checkpoint";
+constexpr char kManifest[] = "manifest.json";
+constexpr const char* kFiles[] = {"config.json", "model.safetensors",
+                                  "optimizer.safetensors"};
+
+absl::StatusOr<Json> Describe(const std::string& path) {
+  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+  return Json{{"bytes", file.bytes().size()},
+              {"hash", HashBytes(file.bytes()).Hex()}};
+}
+
+absl::StatusOr<int64_t> StepOf(const std::string& name) {
+  constexpr std::string_view kPrefix = "step-";
+  int64_t step = -1;
+  const char* end = name.data() + name.size();
+  if (name.starts_with(kPrefix)) {
+    const auto [last, error] =
+        std::from_chars(name.data() + kPrefix.size(), end, step);
+    if (error == std::errc() && last == end) return step;
+  }
+  return Error(Code::R501, Quoted(name), " is no checkpoint");
+}
+
+std::string OptimizerName(const char* kind, const TrainedParam& param) {
+  return Joined(kind, ".", param.spec->name);
+}
+
+absl::Status SaveModel(Engine& engine, const std::string& path) {
+  ASSIGN_OR_RETURN(const std::vector<StoredTensor> tensors,
+                   StoredTensors(engine.manifest()));
+  const ParamValues values = [&](const ParamSpec& spec) -> const void* {
+    return engine.MutableWeights(spec);
+  };
+  SafetensorsWriter writer;
+  writer.SetMetadata("format", "pt");
+  for (const StoredTensor& tensor : tensors)
+    writer.AddLazy(tensor.name, tensor.dtype, tensor.shape,
+                   [&](std::span<std::byte> out) {
+                     FillStored(tensor, values, tensor.dtype, out);
+                     return absl::OkStatus();
+                   });
+  return writer.Write(path);
+}
+
+// Calls use(name, floats, elements) for all that the optimizer keeps.
+template <typename Use>
+absl::Status EachState(const TrainStep& state, Use&& use) {
+  for (const TrainedParam& param : state.params()) {
+    RETURN_IF_ERROR(use(OptimizerName("m", param), param.m, param.elements));
+    RETURN_IF_ERROR(use(OptimizerName("v", param), param.v, param.elements));
+    if (param.spec->dtype != DType::kF32)
+      RETURN_IF_ERROR(
+          use(OptimizerName("master", param), param.weights, param.elements));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SaveOptimizer(const TrainStep& state, const std::string& path) {
+  SafetensorsWriter writer;
+  RETURN_IF_ERROR(EachState(
+      state, [&](const std::string& name, float* values, int64_t n) {
+        writer.Add(name, DType::kF32, {n},
+                   std::as_bytes(std::span(values, static_cast<size_t>(n))));
+        return absl::OkStatus();
+      }));
+  return writer.Write(path);
+}
+
+absl::Status LoadOptimizer(const TrainStep& state, const std::string& path) {
+  ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path));
+  return EachState(
+      state, [&](const std::string& name, float* values, int64_t n) {
+        const Tensor* tensor = file.Find(name);
+        if (tensor == nullptr || tensor->dtype != DType::kF32 ||
+            tensor->bytes != static_cast<uint64_t>(n) * 4)
+          return Error(Code::R502, ShownPath(path), ": has no ", Quoted(name),
+                       " of ", n, " numbers: it belongs to another model");
+        std::memcpy(values, tensor->data, tensor->bytes);
+        return absl::OkStatus();
+      });
+}
+
+}  // namespace
+
+std::vector<int64_t> CheckpointSteps(const std::string& run) {
+  std::vector<int64_t> steps;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(run, error)) {
+    const auto step = StepOf(entry.path().filename().string());
+    if (step.ok() && fs::exists(entry.path() / kManifest, error))
+      steps.push_back(*step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+std::string CheckpointFolder(const std::string& run, int64_t step) {
+  return (fs::path(run) / Joined("step-", step)).string();
+}
+
+absl::StatusOr<Json> CheckCheckpoint(const std::string& folder) {
+  ASSIGN_OR_RETURN(Json manifest,
+                   ReadJsonFile((fs::path(folder) / kManifest).string()));
+  const auto bad = [&](auto... why) {
+    return Error(Code::R501, ShownPath(folder), ": ", why...,
+                 ". Resume from another step.");
+  };
+  if (!manifest.is_object() || manifest.value("format", Json()) != kFormat ||
+      !manifest.contains("step") ||
+      !manifest["step"].is_number_unsigned() ||
+      !manifest.contains("updates") ||
+      !manifest["updates"].is_number_unsigned() ||
+      !manifest.contains("run") || !manifest.contains("files") ||
+      !manifest["files"].is_object())
+    return bad("manifest.json is not one of a checkpoint");
+  for (const char* name : kFiles) {
+    if (!manifest["files"].contains(name))
+      return bad("manifest.json does not name ", name);
+    ASSIGN_OR_RETURN(const Json found,
+                     Describe((fs::path(folder) / name).string()));
+    if (found != manifest["files"][name])
+      return bad(name, " is not the file that was saved");
+  }
+  return manifest;
+}
+
+absl::Status DropCheckpoints(const std::string& run, int64_t keep) {
+  std::vector<int64_t> steps = CheckpointSteps(run);
+  while (keep > 0 && static_cast<int64_t>(steps.size()) > keep) {
+    const fs::path folder = CheckpointFolder(run, steps.front());
+    std::error_code error;
+    // Without its manifest a folder is no checkpoint, however far this comes.
+    fs::remove(folder / kManifest, error);
+    fs::remove_all(folder, error);
+    if (error)
+      return Error(Code::F202, ShownPath(folder.string()),
+                   ": cannot be removed: ", error.message());
+    steps.erase(steps.begin());
+  }
+  return absl::OkStatus();
+}
+
+Json Trainer::Identity() const {
+  const AdamwOptions& a = options_.adamw;
+  return {{"source_hash", engine_.manifest().source_hash},
+          {"data", data_.hash().Hex()},
+          {"seed", options_.seed},
+          {"batch", options_.batch},
+          {"accumulate", options_.accumulate},
+          {"beta1", a.beta1},
+          {"beta2", a.beta2},
+          {"eps", a.eps},
+          {"weight_decay", a.weight_decay},
+          {"clip", options_.clip},
+          {"aux_weight", options_.aux_weight}};
+}
+
+absl::Status Trainer::Save(const std::string& run) {
+  const fs::path folder = CheckpointFolder(run, step_);
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error)
+    return Error(Code::F203, ShownPath(folder.string()),
+                 ": cannot be made: ", error.message());
+  fs::remove(folder / kManifest, error);
+  RETURN_IF_ERROR(
+      WriteFileAtomically((folder / kFiles[0]).string(),
+                          DumpJson(engine_.manifest().config) + "\n"));
+  RETURN_IF_ERROR(SaveModel(engine_, (folder / kFiles[1]).string()));
+  RETURN_IF_ERROR(SaveOptimizer(step_state_, (folder / kFiles[2]).string()));
+  Json files = Json::object();
+  for (const char* name : kFiles) {
+    ASSIGN_OR_RETURN(files[name], Describe((folder / name).string()));
+  }
+  const Json manifest = {{"format", kFormat}, {"version", 1},
+                         {"step", step_},     {"updates", updates_},
+                         {"run", Identity()}, {"files", std::move(files)}};
+  return WriteFileAtomically((folder / kManifest).string(),
+                             DumpJson(manifest) + "\n");
+}
+
+absl::Status Trainer::Resume(const std::string& folder) {
+  ASSIGN_OR_RETURN(const Json manifest, CheckCheckpoint(folder));
+  const Json own = Identity();
+  // Compared as text, as numbers of files have more than one type.
+  const Json& saved = manifest["run"];
+  for (const auto& [key, value] : own.items())
+    if (!saved.contains(key) || DumpJson(saved[key]) != DumpJson(value))
+      return Error(Code::R502, ShownPath(folder), ": was saved with ", key,
+                   " = ",
+                   saved.contains(key) ? DumpJson(saved[key]) : "nothing",
+                   ", and this run has ", DumpJson(value),
+                   ". Give the same, or another --out.");
+  RETURN_IF_ERROR(LoadOptimizer(
+      step_state_, (fs::path(folder) / kFiles[2]).string()));
+  step_ = manifest["step"].get<int64_t>();
+  updates_ = manifest["updates"].get<int64_t>();
+  return absl::OkStatus();
+}
+
+}  // namespace moe
