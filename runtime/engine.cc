@@ -42,4 +42,9 @@ absl::Status Engine::MakeRandomWeights(uint64_t seed) {
   return absl::OkStatus();
 }
 
+absl::Status Engine::MakeInitialWeights(uint64_t seed) {
+  ASSIGN_OR_RETURN(weights_, Weights::Initial(module_, seed, &pool_, rank()));
+  return absl::OkStatus();
+}
+
 }  // namespace moe

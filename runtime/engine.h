@@ -45,6 +45,8 @@ class Engine {
 
   absl::Status LoadWeights(const std::string& dir);
   absl::Status MakeRandomWeights(uint64_t seed);
+  // Weights to train from: see Weights::Initial.
+  absl::Status MakeInitialWeights(uint64_t seed);
 
   const Module& module() const { return module_; }
   const Manifest& manifest() const { return module_.manifest(); }

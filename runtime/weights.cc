@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -127,24 +128,34 @@ class Filler {
     return Pack(unit, plain.data(), {count, param.k, begin, param.k, 1, 0});
   }
 
-  int32_t Random(uint64_t seed, int rank, const FillUnit& unit) const {
+  int32_t Random(uint64_t seed, int rank, const FillUnit& unit,
+                 bool initial) const {
     const ParamSpec& param = *unit.param;
     const int64_t size = DTypeSize(param.dtype);
     const int64_t count = (unit.end - unit.begin) * param.k;
     const int64_t group = param.FirstGroup(rank) + unit.group;
     const int64_t first = (group * param.n + unit.begin) * param.k;
     if (param.pack.empty()) {
-      RandomValues(seed, unit, first, count,
+      RandomValues(seed, unit, first, count, initial,
                    block_ + unit.offset + unit.begin * param.k * size);
       return 0;
     }
     std::vector<std::byte> columns(static_cast<size_t>(count * size));
-    RandomValues(seed, unit, first, count, columns.data());
+    RandomValues(seed, unit, first, count, initial, columns.data());
     return Pack(unit, columns.data(),
                 {unit.end - unit.begin, param.k, unit.begin, param.k, 1, 0});
   }
 
  private:
+  float Deviation(bool initial) const {
+    const Json& config = module_.manifest().config;
+    const auto range = initial && config.is_object()
+                           ? config.find("initializer_range")
+                           : config.end();
+    return range != config.end() && range->is_number() ? range->get<float>()
+                                                       : 0.02f;
+  }
+
   int32_t Pack(const FillUnit& unit, const std::byte* from,
                const std::array<int64_t, MOE_DIM_COUNT>& dims) const {
     void* const buffers[] = {const_cast<std::byte*>(from),
@@ -156,17 +167,20 @@ class Filler {
 
   // The logical elements [first, first + count) of a slot.
   void RandomValues(uint64_t seed, const FillUnit& unit, int64_t first,
-                    int64_t count, std::byte* to) const {
+                    int64_t count, bool initial, std::byte* to) const {
     const ParamSpec& param = *unit.param;
     const bool norm =
         param.rank == 1 && param.name.find("norm") != std::string::npos;
+    const bool exact = initial && (param.rank == 1 || param.name.find("bias") !=
+                                                          std::string::npos);
     const auto ordinal =
         static_cast<uint32_t>(&param - module_.manifest().params.data());
     const uint32_t op =
         RandomOp(static_cast<uint32_t>(unit.layer), RandomStream::kWeightInit);
-    // A standard deviation of 0.02, as models are initialised.
     const float centre = norm ? 1.0f : 0.0f;
-    const float reach = norm ? 0.1f : 0.0346410162f;
+    const float reach = exact  ? 0.0f
+                        : norm ? 0.1f
+                               : std::sqrt(3.0f) * Deviation(initial);
     const auto each = [&](auto&& store) {
       const Philox philox(seed);
       PhiloxBlock block{};
@@ -242,6 +256,17 @@ absl::StatusOr<Weights> Weights::Load(const Module& module,
 
 absl::StatusOr<Weights> Weights::Random(const Module& module, uint64_t seed,
                                         ThreadPool* pool, int rank) {
+  return Make(module, seed, pool, rank, /*initial=*/false);
+}
+
+absl::StatusOr<Weights> Weights::Initial(const Module& module, uint64_t seed,
+                                         ThreadPool* pool, int rank) {
+  return Make(module, seed, pool, rank, /*initial=*/true);
+}
+
+absl::StatusOr<Weights> Weights::Make(const Module& module, uint64_t seed,
+                                      ThreadPool* pool, int rank,
+                                      bool initial) {
   const Manifest& manifest = module.manifest();
   Weights weights;
   const std::vector<bool> none(static_cast<size_t>(manifest.param_slots));
@@ -249,7 +274,7 @@ absl::StatusOr<Weights> Weights::Random(const Module& module, uint64_t seed,
   RETURN_IF_ERROR(weights.Allocate(layout));
   Filler filler(module, pool, weights.block_.data());
   RETURN_IF_ERROR(FillError(FillAll(layout, *pool, [&](const FillUnit& unit) {
-    return filler.Random(seed, rank, unit);
+    return filler.Random(seed, rank, unit, initial);
   })));
   return weights;
 }

@@ -49,6 +49,11 @@ class Weights {
   static absl::StatusOr<Weights> Random(const Module& module, uint64_t seed,
                                         ThreadPool* pool, int rank = 0);
 
+  // Weights to train from: norms are 1, other vectors 0, matrices have a
+  // standard deviation of initializer_range of the config, else 0.02.
+  static absl::StatusOr<Weights> Initial(const Module& module, uint64_t seed,
+                                         ThreadPool* pool, int rank = 0);
+
   Weights(Weights&&) noexcept;
   Weights& operator=(Weights&&) noexcept;
   ~Weights();
@@ -64,6 +69,8 @@ class Weights {
 
  private:
   Weights();
+  static absl::StatusOr<Weights> Make(const Module& module, uint64_t seed,
+                                      ThreadPool* pool, int rank, bool initial);
   absl::Status Allocate(const WeightLayout& layout);
 
   std::unique_ptr<Checkpoint> checkpoint_;

@@ -79,8 +79,8 @@ absl::Status EachState(const TrainStep& state, Use&& use) {
 
 absl::Status SaveOptimizer(const TrainStep& state, const std::string& path) {
   SafetensorsWriter writer;
-  RETURN_IF_ERROR(EachState(
-      state, [&](const std::string& name, float* values, int64_t n) {
+  RETURN_IF_ERROR(
+      EachState(state, [&](const std::string& name, float* values, int64_t n) {
         writer.Add(name, DType::kF32, {n},
                    std::as_bytes(std::span(values, static_cast<size_t>(n))));
         return absl::OkStatus();
@@ -128,12 +128,10 @@ absl::StatusOr<Json> CheckCheckpoint(const std::string& folder) {
                  ". Resume from another step.");
   };
   if (!manifest.is_object() || manifest.value("format", Json()) != kFormat ||
-      !manifest.contains("step") ||
-      !manifest["step"].is_number_unsigned() ||
+      !manifest.contains("step") || !manifest["step"].is_number_unsigned() ||
       !manifest.contains("updates") ||
-      !manifest["updates"].is_number_unsigned() ||
-      !manifest.contains("run") || !manifest.contains("files") ||
-      !manifest["files"].is_object())
+      !manifest["updates"].is_number_unsigned() || !manifest.contains("run") ||
+      !manifest.contains("files") || !manifest["files"].is_object())
     return bad("manifest.json is not one of a checkpoint");
   for (const char* name : kFiles) {
     if (!manifest["files"].contains(name))
@@ -213,8 +211,8 @@ absl::Status Trainer::Resume(const std::string& folder) {
                    saved.contains(key) ? DumpJson(saved[key]) : "nothing",
                    ", and this run has ", DumpJson(value),
                    ". Give the same, or another --out.");
-  RETURN_IF_ERROR(LoadOptimizer(
-      step_state_, (fs::path(folder) / kFiles[2]).string()));
+  RETURN_IF_ERROR(
+      LoadOptimizer(step_state_, (fs::path(folder) / kFiles[2]).string()));
   step_ = manifest["step"].get<int64_t>();
   updates_ = manifest["updates"].get<int64_t>();
   return absl::OkStatus();

@@ -84,9 +84,9 @@ absl::Status TrainData::ReadStream(const std::string& path,
                                    const DataOptions& options) {
   ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   const bool binary = path.ends_with(".bin");
-  ASSIGN_OR_RETURN(ids_, binary ? ReadBinary(path, file.bytes(),
-                                             options.ids_dtype)
-                                : ReadText(path, file.bytes()));
+  ASSIGN_OR_RETURN(ids_, binary
+                             ? ReadBinary(path, file.bytes(), options.ids_dtype)
+                             : ReadText(path, file.bytes()));
   const auto count = static_cast<int64_t>(ids_.size());
   if (count <= options.window)
     return Error(Code::R206, ShownPath(path), ": has ", count,
@@ -132,9 +132,8 @@ int64_t ShuffledIndex(uint64_t seed, int64_t epoch, int64_t index,
   do {
     uint64_t left = value >> half, right = value & mask;
     for (uint32_t round = 0; round < 4; ++round) {
-      const PhiloxBlock block =
-          philox({static_cast<uint32_t>(right), round, op,
-                  static_cast<uint32_t>(epoch)});
+      const PhiloxBlock block = philox({static_cast<uint32_t>(right), round, op,
+                                        static_cast<uint32_t>(epoch)});
       left = std::exchange(right, (left ^ block[0]) & mask);
     }
     value = (left << half) | right;

@@ -33,29 +33,30 @@ double LearningRate(const TrainOptions& options, int64_t step) {
   const double span =
       static_cast<double>(std::max<int64_t>(options.steps - options.warmup, 1));
   const double way = std::min((at - warmup) / span, 1.0);
-  return options.min_lr + 0.5 * (1 + std::cos(std::numbers::pi * way)) *
-                              (lr - options.min_lr);
+  return options.min_lr +
+         0.5 * (1 + std::cos(std::numbers::pi * way)) * (lr - options.min_lr);
 }
 
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
-    Engine& engine, const TrainOptions& options, TrainData data) {
+    Engine& engine, const TrainOptions& options, TrainData data,
+    int64_t longest) {
   if (data.windows() < options.batch * options.accumulate)
     return Error(Code::R206, "the data has ", data.windows(),
-                 " rows, and a step takes ",
-                 options.batch * options.accumulate,
+                 " rows, and a step takes ", options.batch * options.accumulate,
                  ". Give a smaller --batch or --seq.");
   ASSIGN_OR_RETURN(
       TrainStep state,
       TrainStep::Create(
-          engine, {options.batch * data.max_row(), options.batch}));
+          engine,
+          {options.batch * std::max(longest, data.max_row()), options.batch}));
   return std::unique_ptr<Trainer>(
       new Trainer(engine, options, std::move(data), std::move(state)));
 }
 
 TrainRow Trainer::RowAt(int64_t index) const {
   const int64_t count = data_.windows();
-  return data_.Window(ShuffledIndex(options_.seed, index / count,
-                                    index % count, count));
+  return data_.Window(
+      ShuffledIndex(options_.seed, index / count, index % count, count));
 }
 
 absl::StatusOr<StepReport> Trainer::Step() {
@@ -108,8 +109,7 @@ absl::StatusOr<double> Trainer::Evaluate(const TrainData& data) {
     const int64_t end = std::min(first + options_.batch, data.windows());
     for (int64_t i = first; i < end; ++i) rows_.push_back(data.Window(i));
     const int64_t targets = Targets(rows_);
-    ASSIGN_OR_RETURN(const StepLoss loss,
-                     step_state_.Evaluate(rows_, targets));
+    ASSIGN_OR_RETURN(const StepLoss loss, step_state_.Evaluate(rows_, targets));
     sum += loss.loss * static_cast<double>(targets);
     count += targets;
   }

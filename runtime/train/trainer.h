@@ -31,12 +31,12 @@ struct TrainOptions {
   int64_t batch = 8;       // rows of one backward pass
   int64_t accumulate = 1;  // backward passes of one step
   uint64_t seed = 1;
-  AdamwOptions adamw;      // lr is the largest of the schedule
-  int64_t warmup = 0;      // steps of linear rise
-  bool cosine = true;      // then a half wave down to min_lr; else constant
+  AdamwOptions adamw;  // lr is the largest of the schedule
+  int64_t warmup = 0;  // steps of linear rise
+  bool cosine = true;  // then a half wave down to min_lr; else constant
   double min_lr = 0;
-  double clip = 1;         // largest global norm of gradients; 0: any
-  double aux_weight = 1;   // of the losses of routers
+  double clip = 1;        // largest global norm of gradients; 0: any
+  double aux_weight = 1;  // of the losses of routers
 };
 
 // The learning rate of |step|, from 0.
@@ -55,10 +55,12 @@ struct StepReport {
 // Not movable. Borrows the engine, whose weights it changes.
 class Trainer {
  public:
+  // For rows of the data, and others up to |longest| tokens.
   // The codes of TrainStep::Create; R206 if the data has fewer rows than a
   // batch.
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(
-      Engine& engine, const TrainOptions& options, TrainData data);
+      Engine& engine, const TrainOptions& options, TrainData data,
+      int64_t longest = 0);
 
   // One step. R302 once five in a row gave numbers that are not finite.
   absl::StatusOr<StepReport> Step();
@@ -74,6 +76,9 @@ class Trainer {
   // it belongs to another model, data or options.
   absl::Status Resume(const std::string& folder);
 
+  // What two runs have in common that may continue each other.
+  Json Identity() const;
+
   const TrainStep& state() const { return step_state_; }
 
  private:
@@ -84,7 +89,6 @@ class Trainer {
         data_(std::move(data)),
         step_state_(std::move(state)) {}
   TrainRow RowAt(int64_t index) const;
-  Json Identity() const;
 
   Engine& engine_;
   const TrainOptions options_;

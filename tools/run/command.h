@@ -51,6 +51,8 @@ void AddOutputFlag(CLI::App& app, CommonFlags& flags,
 using Action = std::function<absl::Status()>;
 Action AddScore(CLI::App& app);
 Action AddGenerate(CLI::App& app);
+Action AddTrain(CLI::App& app);
+Action AddExport(CLI::App& app);
 Action AddGrad(CLI::App& app);
 Action AddCall(CLI::App& app);
 Action AddBench(CLI::App& app);

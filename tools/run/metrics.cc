@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "tools/run/metrics.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+#include "lib/core/atomic_file.h"
+#include "lib/core/errors.h"
+#include "lib/core/mapped_file.h"
+#include "lib/core/status_macros.h"
+#include "tools/run/command.h"
+
+namespace moe::run {
+namespace {
+
+constexpr uint64_t kMostBytes = uint64_t{1} << 30;
+
+// The lines of |text| up to |step|, the first included whatever it says.
+std::string LinesUpTo(const std::string& text, int64_t step) {
+  std::string kept;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = text.find('\n', at);
+    if (end == std::string::npos) break;  // cut short by a crash
+    const std::string line = text.substr(at, end - at);
+    at = end + 1;
+    const auto json = ParseJson(line, "metrics.jsonl");
+    if (!json.ok() || !json->is_object()) continue;
+    const auto found = json->find("step");
+    if (found == json->end() || !found->is_number_integer() ||
+        found->get<int64_t>() <= step)
+      kept += line + "\n";
+  }
+  return kept;
+}
+
+}  // namespace
+
+absl::StatusOr<Metrics> Metrics::Open(const std::string& run,
+                                      const Json& identity, int64_t step) {
+  std::error_code error;
+  std::filesystem::create_directories(run, error);
+  if (error)
+    return Error(Code::F203, ShownPath(run),
+                 ": cannot be made: ", error.message());
+  Metrics metrics;
+  metrics.path_ = (std::filesystem::path(run) / "metrics.jsonl").string();
+  std::string kept;
+  if (step > 0 && std::filesystem::exists(metrics.path_, error)) {
+    ASSIGN_OR_RETURN(const OpenedFile old,
+                     OpenedFile::Open(metrics.path_, {.allow_empty = true}));
+    ASSIGN_OR_RETURN(const std::string text, old.ReadText(kMostBytes));
+    kept = LinesUpTo(text, step);
+  }
+  if (kept.empty())
+    kept = DumpJson(Json{{"schema", 1}, {"run", identity}}) + "\n";
+  RETURN_IF_ERROR(WriteFileAtomically(metrics.path_, kept));
+  metrics.file_.reset(fopen(metrics.path_.c_str(), "ae"));
+  if (metrics.file_ == nullptr)
+    return Error(Code::F203, ShownPath(metrics.path_), ": ", strerror(errno));
+  return metrics;
+}
+
+absl::Status Metrics::Write(const Json& line) {
+  const std::string text = DumpJson(line) + "\n";
+  if (fwrite(text.data(), 1, text.size(), file_.get()) == text.size() &&
+      fflush(file_.get()) == 0)
+    return absl::OkStatus();
+  return Error(errno == ENOSPC ? Code::F201 : Code::F202, ShownPath(path_),
+               ": ", strerror(errno));
+}
+
+absl::Status Metrics::Step(const StepReport& report, double seconds) {
+  Json line = {{"step", report.step},
+               {"loss", report.loss.loss},
+               {"aux_loss", report.loss.aux_loss},
+               {"grad_norm", report.grad_norm},
+               {"lr", report.lr},
+               {"tokens_per_s", static_cast<double>(report.tokens) / seconds},
+               {"seconds", seconds}};
+  if (report.skipped) line["skipped"] = report.bad;
+  return Write(line);
+}
+
+absl::Status Metrics::Eval(int64_t step, double loss) {
+  return Write({{"step", step}, {"eval_loss", loss}});
+}
+
+absl::Status Metrics::Sync() {
+  if (fsync(fileno(file_.get())) == 0) return absl::OkStatus();
+  return Error(Code::F202, ShownPath(path_), ": ", strerror(errno));
+}
+
+ProgressLine::ProgressLine(int64_t steps)
+    : steps_(steps), terminal_(isatty(STDERR_FILENO) != 0) {}
+
+ProgressLine::~ProgressLine() {
+  if (open_) fputc('\n', stderr);
+}
+
+void ProgressLine::Tell(const StepReport& report, double seconds) {
+  rate_ = rate_ == 0 ? seconds : 0.9 * rate_ + 0.1 * seconds;
+  const double now = Now();
+  const bool due = last_ < 0 || now - last_ >= (terminal_ ? 0.5 : 30);
+  if (!due && report.step < steps_ && !report.skipped) return;
+  last_ = now;
+  const double left = rate_ * static_cast<double>(steps_ - report.step);
+  const std::string line = Joined(
+      "step ", report.step, "/", steps_, " loss ", Fixed(report.loss.loss, 4),
+      " gnorm ", Fixed(report.grad_norm, 2), " lr ", Fixed(report.lr * 1e3, 3),
+      "e-3 ", Fixed(static_cast<double>(report.tokens) / rate_ / 1e3, 1),
+      "k tok/s eta ", Fixed(left / 60, 1), "m",
+      report.skipped ? " skipped: not finite" : "");
+  if (!terminal_) return Note(line);
+  fprintf(stderr, "\r%s\x1b[K", line.c_str());
+  fflush(stderr);
+  open_ = true;
+}
+
+}  // namespace moe::run

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// moe-run train: steps over a file, with metrics and checkpoints.
+#include "tools/run/train.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "lib/core/atomic_file.h"
+#include "lib/core/errors.h"
+#include "lib/core/mapped_file.h"
+#include "lib/core/status_macros.h"
+#include "runtime/train/checkpoints.h"
+#include "tools/run/metrics.h"
+
+namespace moe::run {
+namespace {
+
+std::atomic<int> stop_signal{0};
+void OnSignal(int number) { stop_signal = number; }
+
+// SIGTERM and SIGINT end the run after the step that is under way.
+class SignalGuard {
+ public:
+  SignalGuard() {
+    stop_signal = 0;
+    struct sigaction action = {};
+    action.sa_handler = OnSignal;
+    sigaction(SIGTERM, &action, &term_);
+    sigaction(SIGINT, &action, &int_);
+  }
+  ~SignalGuard() {
+    sigaction(SIGTERM, &term_, nullptr);
+    sigaction(SIGINT, &int_, nullptr);
+  }
+
+ private:
+  struct sigaction term_, int_;
+};
+
+// The checkpoint to continue from; empty: from the start.
+absl::StatusOr<std::string> ChooseCheckpoint(const TrainFlags& flags) {
+  const std::vector<int64_t> steps = CheckpointSteps(flags.out);
+  if (flags.resume == "never") {
+    if (!steps.empty())
+      return Error(Code::R502, ShownPath(flags.out), ": holds checkpoints ",
+                   "up to step ", steps.back(),
+                   ". Give another --out, or --resume auto.");
+    return std::string();
+  }
+  if (flags.resume == "auto")
+    return steps.empty() ? "" : CheckpointFolder(flags.out, steps.back());
+  for (const int64_t step : steps)
+    if (flags.resume == std::to_string(step))
+      return CheckpointFolder(flags.out, step);
+  return Error(Code::R501, ShownPath(flags.out), ": has no checkpoint of step ",
+               Quoted(flags.resume));
+}
+
+absl::Status LoadStart(Engine& engine, const TrainFlags& flags,
+                       const std::string& checkpoint) {
+  constexpr std::string_view kSeed = "seed:";
+  if (!checkpoint.empty()) return engine.LoadWeights(checkpoint);
+  if (flags.init.empty()) return engine.MakeInitialWeights(flags.options.seed);
+  if (!flags.init.starts_with(kSeed)) return engine.LoadWeights(flags.init);
+  uint64_t seed = 0;
+  const char* end = flags.init.data() + flags.init.size();
+  const auto [last, error] =
+      std::from_chars(flags.init.data() + kSeed.size(), end, seed);
+  if (error != std::errc() || last != end)
+    return Error(Code::U103, "--init: expects DIR or seed:S, got ",
+                 Quoted(flags.init));
+  return engine.MakeInitialWeights(seed);
+}
+
+class TrainRun {
+ public:
+  TrainRun(const TrainFlags& flags, Trainer& trainer,
+           std::optional<TrainData> eval)
+      : flags_(flags), trainer_(trainer), eval_(std::move(eval)) {}
+
+  absl::Status Run() {
+    ASSIGN_OR_RETURN(
+        Metrics metrics,
+        Metrics::Open(flags_.out, trainer_.Identity(), trainer_.step()));
+    metrics_ = std::make_unique<Metrics>(std::move(metrics));
+    ProgressLine progress(flags_.options.steps);
+    const SignalGuard guard;
+    saved_ = trainer_.step();
+    while (trainer_.step() < flags_.options.steps) {
+      const double start = Now();
+      ASSIGN_OR_RETURN(const StepReport report, trainer_.Step());
+      const double seconds = Now() - start;
+      RETURN_IF_ERROR(metrics_->Step(report, seconds));
+      progress.Tell(report, seconds);
+      RETURN_IF_ERROR(AfterStep(report));
+      if (stop_signal != 0) return Stop();
+    }
+    RETURN_IF_ERROR(Save());
+    return Print(Joined("trained ", trainer_.step(), " steps: ",
+                        CheckpointFolder(flags_.out, trainer_.step()), "\n"));
+  }
+
+ private:
+  absl::Status AfterStep(const StepReport& report) {
+    const bool last = report.step == flags_.options.steps;
+    if (eval_ && flags_.eval_every > 0 &&
+        (last || report.step % flags_.eval_every == 0)) {
+      ASSIGN_OR_RETURN(const double loss, trainer_.Evaluate(*eval_));
+      RETURN_IF_ERROR(metrics_->Eval(report.step, loss));
+      Note(Joined("step ", report.step, ": eval loss ", Fixed(loss, 4)));
+    }
+    if (flags_.save_every > 0 && report.step % flags_.save_every == 0)
+      return Save();
+    return absl::OkStatus();
+  }
+
+  absl::Status Save() {
+    if (saved_ == trainer_.step()) return absl::OkStatus();
+    RETURN_IF_ERROR(metrics_->Sync());
+    RETURN_IF_ERROR(trainer_.Save(flags_.out));
+    saved_ = trainer_.step();
+    return DropCheckpoints(flags_.out, flags_.keep);
+  }
+
+  absl::Status Stop() {
+    RETURN_IF_ERROR(Save());
+    return Error(stop_signal == SIGINT ? Code::R402 : Code::R401,
+                 "stopped after step ", trainer_.step(),
+                 ", which is saved. Resume: same command with --resume auto.");
+  }
+
+  const TrainFlags& flags_;
+  Trainer& trainer_;
+  std::optional<TrainData> eval_;
+  std::unique_ptr<Metrics> metrics_;
+  int64_t saved_ = -1;
+};
+
+absl::Status CheckFlags(const TrainFlags& flags) {
+  const TrainOptions& o = flags.options;
+  const auto demand = [](bool good, const char* what) {
+    return good ? absl::OkStatus() : Error(Code::U103, what);
+  };
+  RETURN_IF_ERROR(demand(o.steps > 0, "--steps: expects 1 or more"));
+  RETURN_IF_ERROR(demand(o.batch > 0 && o.accumulate > 0 && flags.seq > 0,
+                         "--batch, --accumulate and --seq: expect 1 or more"));
+  RETURN_IF_ERROR(demand(o.batch <= (int64_t{1} << 31) / flags.seq,
+                         "--batch times --seq: expects at most 2^31 tokens"));
+  RETURN_IF_ERROR(demand(o.adamw.lr > 0 && o.adamw.lr <= 10,
+                         "--lr: expects a number above 0, at most 10"));
+  RETURN_IF_ERROR(demand(o.min_lr >= 0 && o.min_lr <= o.adamw.lr,
+                         "--min-lr: expects 0 to --lr"));
+  RETURN_IF_ERROR(demand(o.adamw.beta1 >= 0 && o.adamw.beta1 < 1 &&
+                             o.adamw.beta2 >= 0 && o.adamw.beta2 < 1,
+                         "--beta1 and --beta2: expect 0 up to below 1"));
+  RETURN_IF_ERROR(demand(o.adamw.eps > 0, "--eps: expects a number above 0"));
+  RETURN_IF_ERROR(demand(o.adamw.weight_decay >= 0 && o.clip >= 0,
+                         "--weight-decay and --clip: expect 0 or more"));
+  return demand(o.warmup >= 0 && flags.keep >= 0 && flags.save_every >= 0 &&
+                    flags.eval_every >= 0,
+                "--warmup, --keep, --save-every and --eval-every: expect 0 "
+                "or more");
+}
+
+absl::Status Train(TrainFlags& flags) {
+  if (flags.options.min_lr < 0)
+    flags.options.min_lr = flags.options.adamw.lr / 10;
+  flags.options.cosine = flags.schedule == "cosine";
+  flags.options.aux_weight = flags.no_aux ? 0 : 1;
+  RETURN_IF_ERROR(CheckFlags(flags));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+                   OpenEngine(flags.common));
+  ASSIGN_OR_RETURN(const ModelSpec* model, GetModel(*engine));
+  RETURN_IF_ERROR(CheckLength(flags.seq, model->max_positions, "--seq"));
+  const DataOptions options{model->vocab_size, flags.seq, flags.ids_dtype};
+  ASSIGN_OR_RETURN(TrainData data, TrainData::Open(flags.data, options));
+  std::optional<TrainData> eval;
+  if (!flags.eval_data.empty()) {
+    ASSIGN_OR_RETURN(eval, TrainData::Open(flags.eval_data, options));
+  }
+  ASSIGN_OR_RETURN(const int64_t limit, MaxMemory(flags.common));
+  const int64_t longest =
+      std::max(data.max_row(), eval ? eval->max_row() : int64_t{0});
+  const TrainSizes sizes{flags.options.batch * longest, flags.options.batch};
+  ASSIGN_OR_RETURN(const MemoryPlan plan, PlanTrain(engine->module(), sizes));
+  RETURN_IF_ERROR(CheckFits(plan, limit));
+  ASSIGN_OR_RETURN(const std::string checkpoint, ChooseCheckpoint(flags));
+  if (!checkpoint.empty())
+    RETURN_IF_ERROR(CheckCheckpoint(checkpoint).status());
+  RETURN_IF_ERROR(LoadStart(*engine, flags, checkpoint));
+  Note(Joined(data.tokens(), " tokens in ", data.windows(), " rows; ",
+              PlanText(plan)));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<Trainer> trainer,
+      Trainer::Create(*engine, flags.options, std::move(data), longest));
+  if (!checkpoint.empty()) {
+    RETURN_IF_ERROR(trainer->Resume(checkpoint));
+    Note(Joined("resumed from ", checkpoint));
+  }
+  return TrainRun(flags, *trainer, std::move(eval)).Run();
+}
+
+}  // namespace
+
+Action AddTrain(CLI::App& app) {
+  auto flags = std::make_shared<TrainFlags>();
+  AddModuleFlags(app, flags->common);
+  AddTrainFlags(app, *flags);
+  app.footer(
+      "Writes RUN/metrics.jsonl and checkpoints RUN/step-N. SIGTERM saves and\n"
+      "exits 75; the same command goes on from there.\n\n"
+      "Example:\n"
+      "  moe-run train out.moe --data text.txt --out run --steps 1000 "
+      "--lr 1e-3");
+  return [flags] { return Train(*flags); };
+}
+
+}  // namespace moe::run
