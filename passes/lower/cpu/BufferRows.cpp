@@ -128,6 +128,9 @@ LogicalResult BufferPlan::checkRows(Operation &op) {
     if (attend.getV())
       tokens.push_back(attend.getV());
     good = same(tokens) && boundaries(attend.getCuSeqlens());
+  } else if (auto grad = dyn_cast<nn::AttendGradOp>(op)) {
+    good = same({grad.getQ(), grad.getK(), grad.getV(), grad.getDy()}) &&
+           boundaries(grad.getCuSeqlens());
   } else if (auto capacity = dyn_cast<CapacityOp>(op)) {
     Value seqs = capacity.getCuSeqlens();
     good = same({capacity.getIdx(), capacity.getPriority()}) &&
