@@ -41,10 +41,27 @@ func.func @sinks(%q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>, %v: tensor<?x2x6x
   return
 }
 
+// CHECK-LABEL: func.func @cap
+// CHECK: nn.attend {{.*}} {cap = 3.000000e+01 : f64, scale = 5.000000e-01 : f64}
+func.func @cap(%q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>, %v: tensor<?x2x6xf32>, %at: tensor<?xi32>, %seqs: tensor<?xi32>) {
+  %0 = nn.attend %q, %k, %v positions(%at) seqs(%seqs) {scale = 0.5 : f64, cap = 30.0 : f64} : tensor<?x4x8xf32>, tensor<?x2x8xf32>, tensor<?x2x6xf32> seqs tensor<?xi32>, tensor<?xi32> -> tensor<?x4x6xf32>
+  return
+}
+
 // CHECK-LABEL: func.func @attention_grad
 // CHECK: nn.attend_grad
 func.func @attention_grad(%q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>, %v: tensor<?x2x6xf32>, %seqs: tensor<?xi32>, %dy: tensor<?x4x6xf32>) {
   %0:3 = nn.attend_grad %q, %k, %v seqs(%seqs) dy(%dy) {scale = 0.5 : f64} : tensor<?x4x8xf32>, tensor<?x2x8xf32>, tensor<?x2x6xf32> seqs tensor<?xi32>, tensor<?x4x6xf32> -> tensor<?x4x8xf32>, tensor<?x2x8xf32>, tensor<?x2x6xf32>
+  return
+}
+
+// CHECK-LABEL: func.func @attention_grad_of_all
+// CHECK: nn.attend_grad {{.*}} sinks(%{{.*}} : tensor<4xf32>) {cap = 3.000000e+01 : f64, scale = 5.000000e-01 : f64, tiled, window = 3 : i64} : {{.*}} -> tensor<?x4x8xf32>, tensor<?x2x8xf32>, tensor<?x2x6xf32>, tensor<4xf32>
+// CHECK: nn.attend_grad {{.*}} sinks(%{{.*}} : tensor<4xf32>) {scale = 5.000000e-01 : f64, value_dims = 6 : i64} : {{.*}} -> tensor<?x4x8xf32>, tensor<?x1x8xf32>, tensor<4xf32>
+func.func @attention_grad_of_all(%q: tensor<?x4x8xf32>, %k: tensor<?x2x8xf32>, %v: tensor<?x2x6xf32>, %latent: tensor<?x1x8xf32>, %seqs: tensor<?xi32>,
+                                 %dy: tensor<?x4x6xf32>, %sinks: tensor<4xf32>) {
+  %0:4 = nn.attend_grad %q, %k, %v seqs(%seqs) dy(%dy) sinks(%sinks : tensor<4xf32>) {scale = 0.5 : f64, window = 3 : i64, tiled, cap = 30.0 : f64} : tensor<?x4x8xf32>, tensor<?x2x8xf32>, tensor<?x2x6xf32> seqs tensor<?xi32>, tensor<?x4x6xf32> -> tensor<?x4x8xf32>, tensor<?x2x8xf32>, tensor<?x2x6xf32>, tensor<4xf32>
+  %1:3 = nn.attend_grad %q, %latent seqs(%seqs) dy(%dy) sinks(%sinks : tensor<4xf32>) {scale = 0.5 : f64, value_dims = 6 : i64} : tensor<?x4x8xf32>, tensor<?x1x8xf32> seqs tensor<?xi32>, tensor<?x4x6xf32> -> tensor<?x4x8xf32>, tensor<?x1x8xf32>, tensor<4xf32>
   return
 }
 

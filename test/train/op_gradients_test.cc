@@ -193,6 +193,39 @@ TEST(OpGradients, Attention) {
           "value_dims = 2} : tensor<?x4x3xf32>, tensor<?x1x3xf32> seqs "
           "tensor<?xi32>, tensor<?xi32> -> tensor<?x4x2xf32>",
           {"2", "3"}, inputs(0));
+  auto withSinks = [=](int64_t value_heads) {
+    return [=](GradientCheck& c) {
+      std::vector<Datum<double>> all = inputs(value_heads)(c);
+      all.push_back(c.Floats({4}));
+      return all;
+    };
+  };
+  for (std::string more : {"", ", tiled", ", cap = 0.5", ", tiled, cap = 0.5"})
+    CheckOp("attend, sinks" + more, head + ", %w: tensor<4xf32>",
+            "tensor<?x4x5xf32>",
+            "%y = nn.attend %q, %k, %v positions(%p) seqs(%s) sinks(%w : "
+            "tensor<4xf32>) {scale = 0.7" +
+                more +
+                "} : tensor<?x4x3xf32>, tensor<?x2x3xf32>, tensor<?x2x5xf32> "
+                "seqs tensor<?xi32>, tensor<?xi32> -> tensor<?x4x5xf32>",
+            {"2", "3", "4", "5"}, withSinks(2));
+  for (std::string more : {", tiled", ", cap = 0.5"})
+    CheckOp("attend" + more, head, "tensor<?x4x5xf32>",
+            "%y = nn.attend %q, %k, %v positions(%p) seqs(%s) {scale = 0.7" +
+                more +
+                "} : tensor<?x4x3xf32>, tensor<?x2x3xf32>, tensor<?x2x5xf32> "
+                "seqs tensor<?xi32>, tensor<?xi32> -> tensor<?x4x5xf32>",
+            {"2", "3", "4"}, inputs(2));
+  CheckOp("attend, latent, sinks, cap",
+          sequences +
+              ", %q: tensor<?x4x3xf32>, %k: tensor<?x1x3xf32>, "
+              "%w: tensor<4xf32>",
+          "tensor<?x4x2xf32>",
+          "%y = nn.attend %q, %k positions(%p) seqs(%s) sinks(%w : "
+          "tensor<4xf32>) {scale = 0.7, value_dims = 2, cap = 0.5} : "
+          "tensor<?x4x3xf32>, tensor<?x1x3xf32> seqs tensor<?xi32>, "
+          "tensor<?xi32> -> tensor<?x4x2xf32>",
+          {"2", "3", "4"}, withSinks(0));
 }
 
 TEST(OpGradients, Routing) {
