@@ -94,7 +94,8 @@ TEST(MoveGrad, LastRows) {
   }
 }
 
-// A rank that has no tokens has a sequence of none.
+// A rank that has no tokens has a sequence of none; nothing lies in front of a
+// first sequence of none.
 TEST(MoveGrad, LastRowsOfNothing) {
   const std::string x = Tensor({-1, 17}, DType::kF32);
   const Program program(
@@ -105,11 +106,18 @@ TEST(MoveGrad, LastRowsOfNothing) {
             x,
             "%y = nn.last_rows_grad %dy, %s like %l : " + x +
                 ", tensor<?xi32>, " + x + " -> " + x));
-  const Array none(DType::kF32, 0), dy(DType::kF32, 17);
-  const Array ends(std::vector<int32_t>{0, 0});
-  Array dx(DType::kF32, 0);
-  program.Run("last", {.tokens = 0, .sequences = 1}, {&none, &dy, &ends},
-              {&dx});
+  Random random(6);
+  for (int64_t tokens : {0, 3}) {
+    const Array like(DType::kF32, tokens * 17);
+    const Array dy = RandomArray(random, DType::kF32, 2 * 17);
+    const Array ends(std::vector<int32_t>{0, 0, static_cast<int32_t>(tokens)});
+    Array dx(DType::kF32, tokens * 17);
+    program.Run("last", {.tokens = tokens, .sequences = 2}, {&like, &dy, &ends},
+                {&dx});
+    std::vector<float> want(tokens * 17), rows = dy.Floats();
+    if (tokens) std::copy(rows.begin() + 17, rows.end(), want.begin() + 2 * 17);
+    ExpectSame("last", dx, want);
+  }
 }
 
 TEST(MoveGrad, JoinLayers) {

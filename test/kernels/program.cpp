@@ -30,13 +30,14 @@
 namespace moe::kernels {
 namespace {
 
-// A copy of |bytes| whose end is the end of the mapping that may be touched.
+// A copy of |bytes| whose end is the end of the mapping that may be touched,
+// with zeros in front of it.
 class Guarded {
  public:
   Guarded(const std::vector<uint8_t>& bytes, size_t alignment) {
     const size_t page = sysconf(_SC_PAGESIZE);
     const size_t room = (bytes.size() + alignment - 1) / alignment * alignment;
-    const size_t used = (room + page - 1) / page * page;
+    const size_t used = (room + page) / page * page;
     length_ = used + page;
     mapping_ =
         static_cast<uint8_t*>(mmap(nullptr, length_, PROT_READ | PROT_WRITE,
@@ -59,6 +60,10 @@ class Guarded {
 
   void* data() const { return data_; }
   std::vector<uint8_t> bytes() const { return {data_, data_ + size_}; }
+  // Whether nothing was written in front of the copy.
+  bool IsIntact() const {
+    return std::all_of(mapping_, data_, [](uint8_t byte) { return !byte; });
+  }
 
  private:
   uint8_t* mapping_ = nullptr;
@@ -288,6 +293,10 @@ void Program::Run(const std::string& entry, const Dims& dims,
         found->fn(&rt, arena.data(), pointers.data(), values);
     _mm_setcsr(mode);
     EXPECT_EQ(status, 0) << entry;
+    EXPECT_TRUE(arena.IsIntact()) << entry << ": in front of the arena";
+    for (size_t i = 0; i < buffers.size(); ++i)
+      EXPECT_TRUE(buffers[i].IsIntact())
+          << entry << ": in front of buffer " << i;
     for (size_t i = 0; i < outputs.size(); ++i)
       outputs[i]->bytes = buffers[output_at[i]].bytes();
     if (cache) cache->bytes = buffers[cache_at].bytes();

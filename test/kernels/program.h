@@ -10,8 +10,8 @@
 //   program.Run("f", {.tokens = tokens}, {&x}, {&y});
 //
 // Every buffer ends at a page that cannot be touched, and the arena is exactly
-// as large as asked for: a read or write behind an end is a fault. Parallel
-// loops run their pieces backwards.
+// as large as asked for: a read or write behind an end is a fault, and a write
+// in front of a start is found. Parallel loops run their pieces backwards.
 
 #ifndef MOE_TEST_KERNELS_PROGRAM_H_
 #define MOE_TEST_KERNELS_PROGRAM_H_

@@ -136,45 +136,52 @@ TEST(RowGrad, Activations) {
   }
 }
 
+struct Unit {
+  const char* act;
+  int64_t width;
+  double limit, shift;  // limit 0: none
+
+  std::string Name() const {
+    return act + Str(width) + "_" + Str(static_cast<int64_t>(limit * 2)) + "_" +
+           Str(static_cast<int64_t>(shift * 2));
+  }
+};
+
+// Without and with a cut and a shift; values on both sides of the cut.
 TEST(RowGrad, GatedUnits) {
-  // Without and with a cut and a shift; values on both sides of the cut.
-  const std::pair<double, double> cuts[] = {{0, 0}, {2, 1}, {0, 0.5}, {3, 0}};
+  std::vector<Unit> units;
+  for (const char* act : kActivations) units.push_back({act, 17, 0, 0});
+  for (const char* act : {"silu", "quick_gelu"})
+    for (int64_t width : kWidths)
+      for (auto [limit, shift] : {std::pair{2.0, 1.0}, {0.0, 0.5}, {3.0, 0.0}})
+        units.push_back({act, width, limit, shift});
   for (DType dtype : kComputeTypes) {
     std::string text;
-    auto name = [](const char* act, int64_t width, size_t cut) {
-      return act + Str(width) + "_" + Str(cut);
-    };
-    for (const char* act : kActivations)
-      for (int64_t width : kWidths)
-        for (size_t i = 0; i < std::size(cuts); ++i) {
-          const std::string x = Tensor({-1, 2 * width}, dtype);
-          const std::string dy = Tensor({-1, width}, dtype);
-          text +=
-              Entry(name(act, width, i), "%x: " + x + ", %dy: " + dy, x,
-                    std::string("%y = nn.glu_grad ") + act +
-                        " %x, %dy {limit = " + std::to_string(cuts[i].first) +
-                        " : f64, shift = " + std::to_string(cuts[i].second) +
+    for (const Unit& u : units) {
+      const std::string x = Tensor({-1, 2 * u.width}, dtype);
+      const std::string dy = Tensor({-1, u.width}, dtype);
+      text += Entry(u.Name(), "%x: " + x + ", %dy: " + dy, x,
+                    std::string("%y = nn.glu_grad ") + u.act +
+                        " %x, %dy {limit = " + std::to_string(u.limit) +
+                        " : f64, shift = " + std::to_string(u.shift) +
                         " : f64} : " + x + ", " + dy);
-        }
+    }
     const Program program(text);
     Random random(4);
-    for (const char* act : kActivations)
-      for (int64_t width : kWidths)
-        for (size_t i = 0; i < std::size(cuts); ++i)
-          for (int64_t tokens : kTokens) {
-            const int64_t n = tokens * width;
-            const Array x = RandomArray(random, dtype, 2 * n, 5);
-            const Array dy = RandomArray(random, dtype, n);
-            Array dx(dtype, 2 * n);
-            program.Run(name(act, width, i), {.tokens = tokens}, {&x, &dy},
-                        {&dx});
-            std::vector<float> want(2 * n);
-            reference::GluVjp(x.Floats().data(), dy.Floats().data(),
-                              *reference::ParseActivation(act),
-                              {.limit = cuts[i].first, .shift = cuts[i].second},
-                              tokens, width, want.data());
-            ExpectClose(name(act, width, i) + Name(dtype), dx, want, 1);
-          }
+    for (const Unit& u : units)
+      for (int64_t tokens : kTokens) {
+        const int64_t n = tokens * u.width;
+        const Array x = RandomArray(random, dtype, 2 * n, 5);
+        const Array dy = RandomArray(random, dtype, n);
+        Array dx(dtype, 2 * n);
+        program.Run(u.Name(), {.tokens = tokens}, {&x, &dy}, {&dx});
+        std::vector<float> want(2 * n);
+        reference::GluVjp(x.Floats().data(), dy.Floats().data(),
+                          *reference::ParseActivation(u.act),
+                          {.limit = u.limit, .shift = u.shift}, tokens, u.width,
+                          want.data());
+        ExpectClose(u.Name() + kernels::Name(dtype), dx, want, 1);
+      }
   }
 }
 
