@@ -71,6 +71,13 @@ def instantiations(library):
     return found
 
 
+def types():
+    """Names of the reference that are types: to make one computes nothing."""
+    folder = os.path.join(ROOT, "lib", "reference")
+    return {name for header in os.listdir(folder) if header.endswith(".h")
+            for name in re.findall(r"\b(?:struct|class)\s+(\w+)", plain(read(folder, header)))}
+
+
 # Which of them a handler reaches, from the sources of the interpreter.
 
 def plain(text):
@@ -160,8 +167,8 @@ def tested():
             for op, label in TEST.findall(read(folder, name))}
 
 
-def cells(op, registries, reference, sources, tests):
-    names = sorted(sources.reached(op.cpp))
+def cells(op, registries, reference, sources, tests, no_functions):
+    names = sorted(sources.reached(op.cpp) - no_functions)
     row = {kind: " ".join(names) if names and all(kind in reference[n] for n in names) else "" for kind in ("f32", "f64")}
     short = op.name.split(".")[1]
     row["invalid"] = " ".join(f"C{n}" for n in op.labels) if all((short, n) in tests for n in op.labels) else ""
@@ -248,8 +255,8 @@ def main():
     parser.add_argument("--prove", action="store_true")
     arguments = parser.parse_args()
     registries = json.loads(read(arguments.registries))
-    reference, sources, tests = instantiations(arguments.reference), interpreter(), tested()
-    table = {op.name: cells(op, registries, reference, sources, tests) for op in operations(arguments.tblgen, arguments.include)}
+    reference, sources, tests, no_functions = instantiations(arguments.reference), interpreter(), tested(), types()
+    table = {op.name: cells(op, registries, reference, sources, tests, no_functions) for op in operations(arguments.tblgen, arguments.include)}
     excused = exceptions(read(FOLDER, "exceptions.txt"))
     findings = check(table, excused)
     for finding in findings:
