@@ -215,5 +215,62 @@ TEST(Matmul, Grouped) {
   }
 }
 
+// Weights that are packed at the product: arguments, and parameters that lie in
+// rows because the program trains.
+TEST(Matmul, WeightsInRows) {
+  const Types kinds[] = {{DType::kF32, DType::kF32},
+                         {DType::kF32, DType::kBF16},
+                         {DType::kF32, DType::kF16},
+                         {DType::kBF16, DType::kBF16},
+                         {DType::kBF16, DType::kF32}};
+  // Columns around panels; summands around blocks of 16, pairs and halves of 32.
+  const std::pair<int64_t, int64_t> sizes[] = {
+      {33, 31}, {32, 48}, {70, 65}, {100, 34}, {16, 63}};
+  for (const Types& types : kinds) {
+    std::string text;
+    for (auto [n, k] : sizes) {
+      const std::string size = Str(n) + "_" + Str(k),
+                        x = Tensor({-1, 3, k}, types.x),
+                        y = Tensor({-1, 3, n}, types.x),
+                        w = Tensor({3, n, k}, types.w);
+      text +=
+          Param("w" + size, w, "[" + Str(3 * n) + ", " + Str(k) + "]", false);
+      std::string entry =
+          EntryOf("rows" + size, "%x: " + x + ", %v: " + w,
+                  "(" + y + ", " + y + ")", "%y, %z",
+                  "%w = nn.param_get @w" + size + " : " + w +
+                      "\n%y = nn.head_linear %x, %w : " + x + ", " + w +
+                      "\n%z = nn.head_linear %x, %v : " + x + ", " + w);
+      const std::string mark = "attributes {";
+      entry.insert(entry.find(mark) + mark.size(),
+                   "nn.gradient_of = @rows" + size + ", ");
+      text += entry;
+    }
+    Program program(text);
+    Random random(5);
+    for (auto [n, k] : sizes) {
+      const std::string size = Str(n) + "_" + Str(k);
+      const Array w = RandomArray(random, types.w, 3 * n * k);
+      program.SetParam("w" + size, w);
+      std::vector<float> weights = w.Floats();
+      if (types.x == DType::kBF16)
+        reference::RoundAll(weights.data(), weights.size(),
+                            reference::Rounding::kBf16);
+      for (int64_t rows : kRows) {
+        const Array x = RandomArray(random, types.x, rows * 3 * k);
+        Array y(types.x, rows * 3 * n), z = y;
+        program.Run("rows" + size, {.tokens = rows}, {&x, &w}, {&y, &z});
+        std::vector<float> want(rows * 3 * n);
+        reference::HeadLinear(x.Floats().data(), weights.data(), rows, 3, n, k,
+                              types.Order(), want.data());
+        const std::string what =
+            types.Name() + " " + size + " rows " + Str(rows);
+        ExpectProduct(what + " parameter", y, want);
+        ExpectProduct(what + " argument", z, want);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace moe::kernels

@@ -20,16 +20,20 @@ struct Panels {
 void packRow(Emitter &e, const Panels &panels, Value n, Value row, Type source,
              Value stride);
 
+/// The columns of 16 vectors of 16 lanes of 32 bits.
+SmallVector<Value> transposed(Emitter &e, ArrayRef<Value> rows);
+
 /// The format in which a product with |rows| reads weights of |weight|.
 StringRef packedFormat(Value rows, RankedTensorType weight);
 
 /// The packed form of |weight|, an operand of the product |op| with |rows|: of
-/// a parameter as the runtime packed it, else packed here into the scratch
-/// memory of |op|. A diagnostic where its shape is dynamic.
+/// a parameter as the runtime packed it, else (also of a parameter that lies in
+/// rows, "raw") packed here into the scratch memory of |op|. A diagnostic where
+/// its shape is dynamic.
 FailureOr<PackedWeight> packedWeight(EntryContext &c, Operation *op, Value rows,
                                      Value weight);
 /// Packs the groups of |w| into its place, from [groups, N, K] of |element| at
-/// |source|.
+/// |source|. Columns past N hold row N - 1 again; nobody reads their sums.
 void packGroups(Emitter &e, const PackedWeight &w, Value source, Type element);
 /// A weight [N, K] of one sequence after another, packed into the scratch
 /// memory of |op| when it is its turn.
