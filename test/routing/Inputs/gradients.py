@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Gradients of the routers of the literature against those of the fixtures, interpreted.
+"""Gradients of the routers of the literature against those of the fixtures, interpreted and compiled.
 
     gradients.py ROUTING FIXTURES WORK
 
 Where a case of cases.py has what the fixture differentiates, S = Σ output·given + Σ losses, the program of the case becomes a
 function that gives S; --moe-differentiate makes its gradient, which is compared with the fixture's for every parameter and x,
-within 1e-4 of the largest, or 1e-6 where it is 0 in real arithmetic.
+within 1e-4 of the largest, or 1e-6 where it is 0 in real arithmetic. The first case of each router runs as native code too.
 """
 
 import json
@@ -14,7 +14,7 @@ import re
 import sys
 
 from cases import CASES
-from routers import Call, call, signature, split
+from routers import Call, call, marked, signature, split
 from tensors import floats, read, rows, write
 
 TOLERANCE, SMALL, ZERO = 1e-4, 1e-6, 1e-9  # the first is kGradientF32 of lib/reference/tolerances.h
@@ -52,7 +52,7 @@ def total(c, op, given):
             return None, None
         tensor = scattered(c, tensor) if plan and name == "w" else tensor
         kind = f"tensor<?x{tensor[1][1]}xf32>" if plan else kinds[name]
-        more.append(f'%g_{name}: {kind} {{nn.name = "given.{name}"}}')
+        more.append(f"%g_{name}: {kind} {marked('given.' + name, c.case.rows)}")
         inputs[f"given.{name}"] = tensor
         if plan:
             lines.append(f"  %f_{name} = moe.pick %g_{name}, {values['idx']} : {kind}, {kinds['idx']}")
@@ -66,11 +66,22 @@ def total(c, op, given):
         lines.append(f"  %t{len(terms)} = arith.addf {terms[0]}, {terms[1]} : tensor<f32>")
         terms = [f"%t{len(terms)}", *terms[2:]]
     head = re.match(r"func\.func @\w+\((.*?)\)\s*->", op, re.S).group(1)
-    text = f"func.func @total({', '.join([head, *more])}) -> (tensor<f32> {{nn.name = \"S\"}}) {{\n" + "\n".join(lines)
+    results = '(tensor<f32> {nn.name = "S"}) attributes {nn.entry = "total"}'
+    text = f"func.func @total({', '.join([head, *more])}) -> {results} {{\n" + "\n".join(lines)
     return text + f"\n  return {terms[0]} : tensor<f32>\n}}\n", inputs
 
 
-def check(name, c, fixtures, at):
+def errors(got, want):
+    """The largest error of each gradient, as a part of its largest element."""
+    found = {}
+    for key, tensor in want.items():
+        largest = max(map(abs, tensor[2]))
+        largest = largest if largest > ZERO else SMALL / TOLERANCE
+        found[key] = max(abs(a - b) for a, b in zip(got["grad." + key][2], tensor[2])) / largest
+    return found
+
+
+def check(name, c, fixtures, at, compiled):
     """Whether the gradients agree; None where the case does not have what is differentiated."""
     folder = f"{fixtures}/{c.case.fixture}"
     with open(f"{folder}/meta.json", encoding="utf-8") as file:
@@ -81,33 +92,36 @@ def check(name, c, fixtures, at):
     want = {key[5:]: t for key, t in c.expected.items() if key.startswith("grad.") and key[5:] in c.inputs and (name, key[5:]) not in OTHER_LAYOUT}
     if not text or not want:
         return None
-    with open(at + ".mlir", "w", encoding="utf-8") as file:
+    with open(at + ".step.mlir", "w", encoding="utf-8") as file:
         file.write(c.source.replace(op, text))
     write(at + ".in", {**inputs, "grad.S": floats([], [1.0])})
-    call("moe-opt", at + ".mlir", "--moe-expand-sugar", "--moe-inline-routers", "--moe-expand-losses",
-         f"--moe-differentiate=entry=total of={','.join(want)} wrt=none", "--moe-interpret=total_grad", "--inputs", at + ".in", "--outputs", at + ".ref")
-    got, errors = read(at + ".ref"), {}
-    for key, tensor in want.items():
-        largest = max(map(abs, tensor[2]))
-        largest = largest if largest > ZERO else SMALL / TOLERANCE
-        errors[key] = max(abs(a - b) for a, b in zip(got["grad." + key][2], tensor[2])) / largest
-    good = max(errors.values()) <= TOLERANCE
-    print(f"{c.case.call} {c.case.fixture}: {'agrees' if good else 'DIFFERS'}: {' '.join(f'{k}={v:.1e}' for k, v in errors.items())} tol={TOLERANCE:.0e}")
+    call("moe-opt", at + ".step.mlir", "--moe-expand-sugar", "--moe-inline-routers", "--moe-expand-losses",
+         f"--moe-differentiate=entry=total of={','.join(want)} wrt=none", "-o", at + ".mlir")
+    call("moe-opt", at + ".mlir", "--moe-interpret=total_grad", "--inputs", at + ".in", "--outputs", at + ".ref")
+    if compiled:
+        call("moe-compile", at + ".mlir", "--entries", "total_grad", "--target", "cpu:native", "-o", at + ".moe")
+        call("moe-run", "call", at + ".moe", "total_grad", "--inputs", at + ".in", "--outputs", at + ".out")
+    found = [errors(read(path), want) for path in (at + ".ref", at + ".out")[:1 + compiled]]
+    good = max(max(one.values()) for one in found) <= TOLERANCE
+    print(f"{c.case.call} {c.case.fixture}: {'agrees' if good else 'DIFFERS'}: {' '.join('%s=%.1e' % each for each in found[-1].items())} tol={TOLERANCE:.0e}"
+          f"{'' if compiled else ' (interpreted alone)'}")
     return good
 
 
 def main():
     routing, fixtures, work = sys.argv[1:]
     os.makedirs(work, exist_ok=True)
-    good = []
+    good, compiled = [], set()
     for name in sorted(set(CASES) - set(NOT_DIFFERENTIABLE)):
         with open(f"{routing}/{name}.mlir", encoding="utf-8") as file:
             text = file.read()
         for n, case in enumerate(CASES[name]):
             if not case.also and not case.only:
-                one = check(name, Call(n, case, text, fixtures), fixtures, f"{work}/{name}-{n}")
-                good += [(case.fixture, one)] if one is not None else []
-    print(f"gradients of {len({f for f, _ in good})} fixtures: {sum(g for _, g in good)} of {len(good)} cases agree")
+                one = check(name, Call(n, case, text, fixtures), fixtures, f"{work}/{name}-{n}", (name, case.call) not in compiled)
+                if one is not None:
+                    good.append((case.fixture, one))
+                    compiled.add((name, case.call))
+    print(f"gradients of {len({f for f, _ in good})} fixtures: {sum(g for _, g in good)} of {len(good)} cases agree, {len(compiled)} of them compiled")
     return not (good and all(g for _, g in good))
 
 
