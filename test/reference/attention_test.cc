@@ -7,8 +7,11 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <string>
 #include <vector>
 
+#include "lib/reference/vjp.h"
+#include "test/reference/finite_difference.h"
 #include "test/reference/random.h"
 
 namespace moe::reference {
@@ -239,6 +242,44 @@ TEST(AttentionF32, LargeScores) {
   }
   for (int64_t i = 0; i < 4; ++i)
     EXPECT_NEAR(out[99 * 4 + i], pack.v[best * 4 + i], 1e-2);
+}
+
+TEST(AttentionVjp, SinksTiledHeadsAndCap) {
+  Random random(15);
+  const int32_t cu[] = {0, 4, 5, 11};
+  for (bool tiled : {false, true})
+    for (bool sinks : {false, true})
+      for (double cap : {0.0, 0.6}) {
+        const AttendShape shape{.tokens = 11,
+                                .sequences = 3,
+                                .heads = 6,
+                                .tiled = tiled,
+                                .kv_heads = 2,
+                                .key_dims = 5,
+                                .value_dims = 3,
+                                .scale = 0.7,
+                                .window = tiled ? 3 : 0,
+                                .cap = cap};
+        Inputs inputs = {random.Values<double>(11 * 6 * 5),
+                         random.Values<double>(11 * 2 * 5),
+                         random.Values<double>(11 * 2 * 3)};
+        if (sinks) inputs.push_back(random.Values<double>(6));
+        CheckVjp(
+            "attend " + std::to_string(tiled) + std::to_string(sinks) +
+                std::to_string(cap),
+            inputs, 11 * 6 * 3,
+            [&](const Inputs& in, double* y) {
+              Attend(shape, in[0].data(), in[1].data(), in[2].data(), cu, y,
+                     sinks ? in[3].data() : nullptr);
+            },
+            [&](const Inputs& in, const double* dy, Inputs& g) {
+              AttendVjp(shape, in[0].data(), in[1].data(), in[2].data(), cu, dy,
+                        g[0].data(), g[1].data(), g[2].data(),
+                        sinks ? in[3].data() : nullptr,
+                        sinks ? g[3].data() : nullptr);
+            },
+            random);
+      }
 }
 
 }  // namespace
