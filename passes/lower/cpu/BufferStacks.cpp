@@ -25,7 +25,10 @@ void BufferPlan::placeStacks(nn::LayersOp op) {
         shared.insert(it->second);
   for (Value stack : op.getStacked()) {
     Value value = keptBy[stack];
-    if (!isa<PlanType>(value.getType()))
+    auto type = dyn_cast<RankedTensorType>(stack.getType());
+    if (type && type.hasStaticShape())
+      rowsOf[stack] = {RowsInfo::Static, {0, 0, type.getDimSize(0)}, {}};
+    else if (type)
       rowsOf[stack] = {
           RowsInfo::Unknown, rows(value).bound.times(op.getNumLayers()), {}};
     for (int part = 0; part < parts(value); ++part) {

@@ -348,7 +348,8 @@ private:
 
   /// Plans first: they tell how many rows others have.
   void bindSlices(nn::LayersOp op) {
-    auto slices = op.getBody().getArguments().drop_front(1 + op.getInits().size());
+    auto slices =
+        op.getBody().getArguments().drop_front(1 + op.getInits().size());
     for (bool plans : {true, false})
       for (Value slice : slices)
         if (isa<PlanType>(slice.getType()) == plans)
@@ -388,6 +389,10 @@ private:
           copyBytes(c.buffer(arg).base, c.buffer(value).base,
                     bytesOf(c.buffer(arg)));
     });
+    for (Value stack : op.getStacked())
+      if (auto type = dyn_cast<RankedTensorType>(stack.getType());
+          type && type.hasStaticShape())
+        c.buffers[stack] = bufferOf(stack);
     return status;
   }
 
