@@ -68,15 +68,15 @@ absl::Status TrainData::ReadRows(const std::string& path,
     RETURN_IF_ERROR(CheckLength(static_cast<int64_t>(row.size()),
                                 options.window,
                                 Joined(ShownPath(path), ": row ", r)));
-    if (row.size() < 2)
-      return Error(Code::R206, ShownPath(path), ": row ", r,
-                   " has one token, and none that follows it");
     starts_.push_back(static_cast<int64_t>(ids_.size()));
     lengths_.push_back(static_cast<int64_t>(row.size()));
     ids_.insert(ids_.end(), row.begin(), row.end());
     targets_.insert(targets_.end(), row.begin() + 1, row.end());
     targets_.push_back(-1);
   }
+  if (ids_.size() == rows.size())
+    return Error(Code::R206, ShownPath(path),
+                 ": has no token that follows another");
   return absl::OkStatus();
 }
 
