@@ -88,6 +88,9 @@ void select(Elementwise e, arith::SelectOp op, Value dy, Gradients &dx) {
   dx[2] = e.select(op.getCondition(), zero, dy);
 }
 
+/// A wider type keeps the digits that a parameter's sum wants.
+void widen(Elementwise, arith::ExtFOp, Value dy, Gradients &dx) { dx[0] = dy; }
+
 template <typename OpTy>
 void convert(Elementwise e, OpTy op, Value dy, Gradients &dx) {
   dx[0] = castElement(e.b, e.loc, dy, op.getIn().getType());
@@ -149,7 +152,7 @@ void nn::attachUpstreamVjps(MLIRContext *context) {
   attach<arith::MaximumFOp, maximum>(context);
   attach<arith::MinimumFOp, minimum>(context);
   attach<arith::SelectOp, select>(context);
-  attach<arith::ExtFOp, convert<arith::ExtFOp>>(context);
+  attach<arith::ExtFOp, widen>(context);
   attach<arith::TruncFOp, convert<arith::TruncFOp>>(context);
   attach<math::AbsFOp, abs>(context);
   attach<math::ExpOp, exp>(context);
