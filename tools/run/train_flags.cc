@@ -22,8 +22,8 @@ void AddTrainFlags(CLI::App& app, TrainFlags& flags) {
       ->required()
       ->type_name("N");
   app.add_option("--init", flags.init,
-                 "weights to start from (default: of --seed)")
-      ->type_name("DIR|seed:S");
+                 "a folder of weights, or seed:S [--seed]")
+      ->type_name("START");
   number("--batch", o.batch, "rows of a backward pass");
   number("--seq", flags.seq, "tokens of a row");
   number("--accumulate", o.accumulate, "backward passes of a step");

@@ -17,4 +17,4 @@
 // CHECK-LABEL: func.func @decode(
 // SCORE: func.func @score
 // SCORE-NOT: func.func
-// BAD: expects an entry of score, prefill, decode, got sing
+// BAD: expects an entry of score, prefill, decode, eval_step, grad, got sing
