@@ -131,8 +131,8 @@ static std::vector<Flag> makeFlags(Options &options, std::string &format) {
              return absl::OkStatus();
            },
        .value = "LIST",
-       .help = "score, generate (default: score,generate); for a file without "
-               "a model the names of its functions"},
+       .help = "score, generate, train (default: score,generate); for a file "
+               "without a model the names of its functions"},
       textFlag("router", compile.router, "FILE@NAME",
                "use moe.router NAME of FILE in every moe.layer"),
       {.name = "target",
