@@ -15,7 +15,8 @@ def Moe_Streams : I32EnumAttr<"RandomStream", "what random numbers are for", [
   I32EnumAttrCase<"SecondExpert", 2, "second_expert">, I32EnumAttrCase<"Gumbel", 3, "gumbel">,
   I32EnumAttrCase<"Rts", 4, "rts">, I32EnumAttrCase<"Thor", 5, "thor">,
   I32EnumAttrCase<"Shuffle", 6, "shuffle">, I32EnumAttrCase<"ExpertDropout", 7, "expert_dropout">,
-  I32EnumAttrCase<"TokenDropout", 8, "token_dropout">]> {
+  I32EnumAttrCase<"TokenDropout", 8, "token_dropout">, I32EnumAttrCase<"EmbeddingDropout", 9, "embedding_dropout">,
+  I32EnumAttrCase<"MixerDropout", 10, "mixer_dropout">, I32EnumAttrCase<"MlpDropout", 11, "mlp_dropout">]> {
   let cppNamespace = "::mlir::moe";
   let genSpecializedAttr = 0;
 }

@@ -24,6 +24,15 @@ static RankedTensorType weightGrad(ArrayRef<int64_t> shape,
       nn::accumulatorType(RankedTensorType::get(shape, from.getElementType())));
 }
 
+static LogicalResult checkWeights(Loc loc, StringRef name, Value plan,
+                                  RankedTensorType w) {
+  if (w.getRank() == 2 && w.getDimSize(1) == planOf(plan).getK())
+    return success();
+  return emitOptionalError(
+      loc, "moe.", name,
+      " expects weights [T, K] with the K of the plan, got ", w);
+}
+
 LogicalResult DispatchGradOp::verify() {
   auto drows = shaped(getDrows()), dx = shaped(getDx());
   // dispatch_grad C1
@@ -47,11 +56,37 @@ LogicalResult CombineGradOp::inferReturnTypes(MLIRContext *, Loc loc,
         loc, "moe.combine_grad expects rows [R, D] and dy [T, D], got ", rows,
         " and ", dy);
   // combine_grad C2
-  if (w.getRank() != 2 || w.getDimSize(1) != planOf(a.getPlan()).getK())
+  if (failed(checkWeights(loc, "combine_grad", a.getPlan(), w)))
+    return failure();
+  types.append({rows, w});
+  return success();
+}
+
+LogicalResult WeighOp::inferReturnTypes(MLIRContext *, Loc loc,
+                                        WeighOp::Adaptor a, Types &types) {
+  auto rows = shaped(a.getRows());
+  // weigh C1
+  if (rows.getRank() != 2)
+    return emitOptionalError(loc, "moe.weigh expects rows [R, N], got ", rows);
+  // weigh C2
+  if (failed(checkWeights(loc, "weigh", a.getPlan(), shaped(a.getW()))))
+    return failure();
+  types.push_back(rows);
+  return success();
+}
+
+LogicalResult WeighGradOp::inferReturnTypes(MLIRContext *, Loc loc,
+                                            WeighGradOp::Adaptor a,
+                                            Types &types) {
+  auto rows = shaped(a.getRows()), w = shaped(a.getW());
+  // weigh_grad C1
+  if (rows.getRank() != 2 || a.getDy().getType() != rows)
     return emitOptionalError(
-        loc,
-        "moe.combine_grad expects weights [T, K] with the K of the plan, got ",
-        w);
+        loc, "moe.weigh_grad expects rows and dy [R, N], got ", rows, " and ",
+        a.getDy().getType());
+  // weigh_grad C2
+  if (failed(checkWeights(loc, "weigh_grad", a.getPlan(), w)))
+    return failure();
   types.append({rows, w});
   return success();
 }

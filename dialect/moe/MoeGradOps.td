@@ -35,6 +35,37 @@ def Moe_CombineGradOp : Moe_CoreOp<"combine_grad", [Pure]> {
   let assemblyFormat = "$rows `,` $plan `,` $w `,` $dy attr-dict `:` type($rows) `,` type($plan) `,` type($w) `,` type($dy)";
 }
 
+def Moe_WeighOp : Moe_CoreOp<"weigh", [Pure]> {
+  let summary = "multiplies the rows of experts by their weights";
+  let description = [{
+    `y[r] = w[row2slot[r]]·rows[r]`: `moe.combine` is the sum of the weighed rows
+    of each token.
+
+    (C1) `rows` is `[R, N]`. (C2) `w` is `[T, K]` with the K of the plan.
+  }];
+  let arguments = (ins Nn_Activation:$rows, Moe_PlanType:$plan, RankedTensorOf<[F32, F64]>:$w);
+  let results = (outs Nn_Activation:$y);
+  let assemblyFormat = "$rows `,` $plan `,` $w attr-dict `:` type($rows) `,` type($plan) `,` type($w)";
+}
+
+def Moe_WeighGradOp : Moe_CoreOp<"weigh_grad", [Pure]> {
+  let summary = "gradients of moe.weigh";
+  let description = [{
+    `drows[r] = w[row2slot[r]]·dy[r]` and
+    `dw[t, k] = <dy[r], rows[r]>, r = slot2row[t, k]`, 0 for dropped pairs.
+
+    A down projection commutes with weights: with `dy[r]` the gradient of a
+    token times the projection of its expert, `dw` is that of `moe.combine`
+    behind the projection, and no row of the width of the model is kept.
+
+    (C1) `rows` is `[R, N]`, `dy` is like `rows`. (C2) `w` is `[T, K]` with the K
+    of the plan.
+  }];
+  let arguments = (ins Nn_Activation:$rows, Moe_PlanType:$plan, RankedTensorOf<[F32, F64]>:$w, Nn_Activation:$dy);
+  let results = (outs Nn_Activation:$drows, RankedTensorOf<[F32, F64]>:$dw);
+  let assemblyFormat = "$rows `,` $plan `,` $w `,` $dy attr-dict `:` type($rows) `,` type($plan) `,` type($w) `,` type($dy)";
+}
+
 def Moe_GroupedMatmulDxOp : Moe_CoreOp<"grouped_matmul_dx", [Pure]> {
   let summary = "gradient of moe.grouped_matmul with respect to its rows";
   let description = [{

@@ -168,12 +168,29 @@ LogicalResult SinkhornOp::buildVjp(OpBuilder &, ValueRange, Gradients &) {
   return success();
 }
 
+static LogicalResult checkKey(Loc loc, StringRef name, Value key) {
+  auto type = shaped(key);
+  if (type.getRank() == 1 && type.getDimSize(0) == 6)
+    return success();
+  return emitOptionalError(loc, "moe.", name, " expects a key [6], got ", type);
+}
+
+LogicalResult LayerKeyOp::inferReturnTypes(MLIRContext *, Loc loc,
+                                           LayerKeyOp::Adaptor a,
+                                           Types &types) {
+  // layer_key C1
+  if (failed(checkKey(loc, "layer_key", a.getKey())))
+    return failure();
+  types.push_back(a.getKey().getType());
+  return success();
+}
+
 LogicalResult RandomOp::inferReturnTypes(MLIRContext *, Loc loc,
                                          RandomOp::Adaptor a, Types &types) {
-  auto key = shaped(a.getKey()), like = shaped(a.getLike());
+  auto like = shaped(a.getLike());
   // random C1
-  if (key.getRank() != 1 || key.getDimSize(0) != 6)
-    return emitOptionalError(loc, "moe.random expects a key [6], got ", key);
+  if (failed(checkKey(loc, "random", a.getKey())))
+    return failure();
   // random C2
   if (like.getRank() < 1 ||
       llvm::any_of(like.getShape().drop_front(), ShapedType::isDynamic))

@@ -141,15 +141,35 @@ def Moe_RandomOp : Moe_CoreOp<"random", [Pure, Nn_Differentiable]> {
     `uniform` u in [0, 1); with v = max(u, 2⁻²⁴): `exponential` −log v,
     `gumbel` −log(−log v), `normal` √(−2 log v)·cos(2π·(r1 >> 8)·2⁻²⁴).
 
+    Numbers are drawn in training. Elsewhere each of them is `neutral`; without
+    it a program that has no key cannot use them.
+
     (C1) `key` is `[6]`. (C2) `like` is `[T, …]` with static dimensions behind T.
 
     ```mlir
     %n = moe.random normal stream(gate_noise) key(%key) like %z : tensor<6xi32>, tensor<?x8xf32>
     ```
   }];
-  let arguments = (ins Nn_Ints:$key, Moe_Scores:$like, Moe_DistributionAttr:$distribution, Moe_StreamAttr:$stream);
+  let arguments = (ins Nn_Ints:$key, Moe_Scores:$like, Moe_DistributionAttr:$distribution, Moe_StreamAttr:$stream,
+                       OptionalAttr<F64Attr>:$neutral);
   let results = (outs Moe_Scores:$y);
-  let assemblyFormat = "$distribution `stream` `(` $stream `)` `key` `(` $key `)` `like` $like attr-dict `:` type($key) `,` type($like)";
+  let assemblyFormat = "$distribution `stream` `(` $stream `)` `key` `(` $key `)` `like` $like (`neutral` `(` $neutral^ `)`)? attr-dict `:` type($key) `,` type($like)";
+}
+
+def Moe_LayerKeyOp : Moe_CoreOp<"layer_key", [Pure]> {
+  let summary = "the key of random numbers of one layer";
+  let description = [{
+    `key` with `layer + offset` as its layer, element 3.
+
+    (C1) `key` is `[6]`.
+
+    ```mlir
+    %own = moe.layer_key %key[%i + 1] : tensor<6xi32>
+    ```
+  }];
+  let arguments = (ins Nn_Ints:$key, Index:$layer, I64Attr:$offset);
+  let results = (outs Nn_Ints:$own);
+  let assemblyFormat = "$key `[` $layer `+` $offset `]` attr-dict `:` type($key)";
 }
 
 def Moe_CustomVjpOp : Moe_Op<"custom_vjp", [Pure, IsolatedFromAbove, Nn_Differentiable,

@@ -70,12 +70,17 @@ LogicalResult HeadLossOp::inferReturnTypes(MLIRContext *, Loc loc,
     return emitOptionalError(
         loc, "nn.head_loss expects x [T, K] and w [V, K], got ", x, " and ", w);
   // head_loss C2
-  if (failed(
-          checkLogits(loc, "head_loss", a.getX(), {a.getTargets(), a.getDy()})))
+  SmallVector<Value> vectors{a.getTargets()};
+  if (a.getDy())
+    vectors.push_back(a.getDy());
+  if (failed(checkLogits(loc, "head_loss", a.getX(), vectors)))
     return failure();
-  types.push_back(a.getDy().getType());
-  types.push_back(x);
-  types.push_back(accumulatorType(w));
+  types.push_back(accumulatorType(
+      RankedTensorType::get({x.getDimSize(0)}, x.getElementType())));
+  if (a.getDy()) {
+    types.push_back(x);
+    types.push_back(accumulatorType(w));
+  }
   return success();
 }
 

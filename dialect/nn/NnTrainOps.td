@@ -38,15 +38,20 @@ def Nn_HeadLossOp : Nn_CoreOp<"head_loss", [Pure]> {
   let description = [{
     The negative log-likelihoods `y` of `nn.cross_entropy` for the logits
     `scale·nn.linear(x, w)`, taken in f32, and the gradients of `Σ dy·y`: `dx`
-    like `x`, and `dw`. Logits exist for a chunk of tokens at a time, so that
+    like `x`, and `dw`. Without `dy` the result is `y` alone. Logits exist for a chunk of tokens at a time, so that
     nothing of size tokens x vocabulary is kept. The order of operations is that
     of `nn.linear`, `nn.cross_entropy_grad`, `nn.linear_dx` and `nn.linear_dw`.
 
     (C1) `x` is `[T, K]`, `w` is `[V, K]`. (C2) `targets` and `dy` are `[T]`.
   }];
-  let arguments = (ins Nn_Activation:$x, Nn_Weight:$w, Nn_Ints:$targets, RankedTensorOf<[F32, F64]>:$dy, F64Attr:$scale);
-  let results = (outs RankedTensorOf<[F32, F64]>:$y, Nn_Activation:$dx, Nn_WeightGrad:$dw);
-  let assemblyFormat = "$x `,` $w `,` $targets `,` $dy `scale` `(` $scale `)` attr-dict `:` type($x) `,` type($w) `,` type($targets) `,` type($dy)";
+  let arguments = (ins Nn_Activation:$x, Nn_Weight:$w, Nn_Ints:$targets, Optional<RankedTensorOf<[F32, F64]>>:$dy, F64Attr:$scale);
+  let results = (outs RankedTensorOf<[F32, F64]>:$y, Variadic<AnyRankedTensor>:$gradients);
+  let assemblyFormat = "$x `,` $w `,` $targets (`dy` `(` $dy^ `:` type($dy) `)`)? `scale` `(` $scale `)` attr-dict `:` type($x) `,` type($w) `,` type($targets)";
+  let extraClassDeclaration = [{
+    /// Null without `dy`.
+    ::mlir::Value getDx() { return getDy() ? getGradients()[0] : ::mlir::Value(); }
+    ::mlir::Value getDw() { return getDy() ? getGradients()[1] : ::mlir::Value(); }
+  }];
 }
 
 def Nn_SumSquaresOp : Nn_CoreOp<"sum_squares", [Pure]> {

@@ -125,6 +125,13 @@ static Tensor<T> random(const Tensor<T> &key, const Tensor<T> &like,
   return Tensor<T>::floats(like.element(), like.shape(), std::move(y));
 }
 
+template <typename T> static Tensor<T> layerKey(Call<T> &c, LayerKeyOp op) {
+  const Tensor<T> &key = c[op.getKey()];
+  std::vector<int64_t> own(key.integers());
+  own[3] = c[op.getLayer()].integers()[0] + int64_t(op.getOffset());
+  return Tensor<T>::ints(key.element(), key.shape(), std::move(own));
+}
+
 template <typename T>
 void mlir::moe::addChoiceHandlers(HandlerTable<T> &table) {
   table.template add<CapacityOp>(capacity<T>);
@@ -137,6 +144,7 @@ void mlir::moe::addChoiceHandlers(HandlerTable<T> &table) {
   });
   table.template add<SinkhornOp>(
       [](Call<T> &c, SinkhornOp op) { return sinkhorn(c[op.getZ()], op); });
+  table.template add<LayerKeyOp>(layerKey<T>);
   table.template add<RandomOp>([](Call<T> &c, RandomOp op) {
     return random(c[op.getKey()], c[op.getLike()], op);
   });

@@ -236,6 +236,33 @@ static Results<T> combineGrad(Call<T> &c, CombineGradOp op) {
           result(c, w.shape(), std::move(dw), 1)};
 }
 
+template <typename T> static Tensor<T> weigh(Call<T> &c, WeighOp op) {
+  const Tensor<T> &rows = c[op.getRows()], &w = c[op.getW()];
+  const Plan &plan = c.plan(op.getPlan());
+  if (!c.same("rows", rows.dim(0), plan.rows()) ||
+      !c.same("rows of the weights", w.dim(0), plan.tokens))
+    return {};
+  std::vector<T> y(rows.size());
+  ref::Weigh(rows.data(), plan, w.data(), rows.dim(1), y.data());
+  return result(c, rows.shape(), std::move(y));
+}
+
+template <typename T>
+static Results<T> weighGrad(Call<T> &c, WeighGradOp op) {
+  const Tensor<T> &rows = c[op.getRows()], &w = c[op.getW()],
+                  &dy = c[op.getDy()];
+  const Plan &plan = c.plan(op.getPlan());
+  if (!c.same("rows", rows.dim(0), plan.rows()) ||
+      !c.same("rows of the weights", w.dim(0), plan.tokens) ||
+      !c.same("rows of dy", dy.dim(0), plan.rows()))
+    return {};
+  std::vector<T> drows(rows.size()), dw(w.size());
+  ref::WeighVjp(rows.data(), plan, w.data(), dy.data(), rows.dim(1),
+                drows.data(), dw.data());
+  return {result(c, rows.shape(), std::move(drows)),
+          result(c, w.shape(), std::move(dw), 1)};
+}
+
 template <typename T>
 static Tensor<T> groupedMatmulDx(Call<T> &c, GroupedMatmulDxOp op) {
   const Tensor<T> &dy = c[op.getDy()], &w = c[op.getW()];
@@ -313,6 +340,8 @@ void mlir::moe::addGradientHandlers(HandlerTable<T> &table) {
   });
   table.template add<DispatchGradOp>(dispatchGrad<T>);
   table.template add<CombineGradOp>(combineGrad<T>);
+  table.template add<WeighOp>(weigh<T>);
+  table.template add<WeighGradOp>(weighGrad<T>);
   table.template add<GroupedMatmulDxOp>(groupedMatmulDx<T>);
   table.template add<GroupedMatmulDwOp>(groupedMatmulDw<T>);
   table.template add<GroupedSumOp>(groupedSum<T>);

@@ -58,15 +58,20 @@ static Tensor<T> crossEntropyGrad(Call<T> &c, nn::CrossEntropyGradOp op) {
 template <typename T>
 static Results<T> headLoss(Call<T> &c, nn::HeadLossOp op) {
   const Tensor<T> &x = c[op.getX()], &w = c[op.getW()],
-                  &targets = c[op.getTargets()], &dy = c[op.getDy()];
+                  &targets = c[op.getTargets()];
+  const Tensor<T> *dy = op.getDy() ? &c[op.getDy()] : nullptr;
   int64_t tokens = x.dim(0), k = x.dim(1), vocab = w.dim(0);
-  if (!checkRows(c, x, {&targets, &dy}) || !checkTargets(c, targets, vocab) ||
+  if (!checkRows(c, x, {&targets}) || (dy && !checkRows(c, x, {dy})) ||
+      !checkTargets(c, targets, vocab) ||
       !c.same("columns of w", w.dim(1), k))
     return {};
-  std::vector<T> y(tokens), dx(x.size()), dw(w.size());
-  ref::HeadLoss(x.data(), w.data(), targets.int32s().data(), dy.data(), tokens,
-                k, vocab, static_cast<T>(op.getScale().convertToDouble()),
-                y.data(), dx.data(), dw.data());
+  std::vector<T> y(tokens), dx(dy ? x.size() : 0), dw(dy ? w.size() : 0);
+  ref::HeadLoss(x.data(), w.data(), targets.int32s().data(),
+                dy ? dy->data() : nullptr, tokens, k, vocab,
+                static_cast<T>(op.getScale().convertToDouble()), y.data(),
+                dx.data(), dw.data());
+  if (!dy)
+    return {floats(c, {tokens}, std::move(y))};
   return {floats(c, {tokens}, std::move(y)),
           floats(c, x.shape(), std::move(dx), 1),
           floats(c, w.shape(), std::move(dw), 2)};

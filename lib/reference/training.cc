@@ -62,11 +62,13 @@ template <typename T>
 void HeadLoss(const T* x, const T* w, const int32_t* targets, const T* dy,
               int64_t tokens, int64_t k, int64_t vocab, T scale, T* y, T* dx,
               T* dw) {
-  std::vector<T> logits(tokens * vocab), dlogits(tokens * vocab);
+  std::vector<T> logits(tokens * vocab);
   Linear<T>(x, w, nullptr, tokens, vocab, k, Accumulation::kChain,
             logits.data());
   for (T& logit : logits) logit = logit * scale;
   CrossEntropyRows(logits.data(), targets, tokens, vocab, y);
+  if (dy == nullptr) return;
+  std::vector<T> dlogits(tokens * vocab);
   CrossEntropyRowsVjp(logits.data(), targets, dy, tokens, vocab,
                       dlogits.data());
   for (T& d : dlogits) d = d * scale;

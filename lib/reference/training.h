@@ -30,7 +30,7 @@ void CrossEntropyRowsVjp(const T* logits, const int32_t* targets, const T* dy,
                          int64_t rows, int64_t vocab, T* dlogits);
 
 // Both of the logits scale * Linear(x[tokens, k], w[vocab, k]), and the
-// gradients with respect to x and w of sum(dy * y).
+// gradients with respect to x and w of sum(dy * y); without dy the losses alone.
 template <typename T>
 void HeadLoss(const T* x, const T* w, const int32_t* targets, const T* dy,
               int64_t tokens, int64_t k, int64_t vocab, T scale, T* y, T* dx,

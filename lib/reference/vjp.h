@@ -136,6 +136,15 @@ template <typename T>
 void CombineVjp(const T* rows, const Plan& plan, const T* w, const T* dy,
                 int64_t d, T* drows, T* dw);
 
+// y[r, :] = w[t, j] * rows[r, :], and its gradients: drows[r, :] = w[t, j] *
+// dy[r, :]; dw[t, j] = LaneDot(dy[r, :], rows[r, :]), 0 where the slot is
+// invalid.
+template <typename T>
+void Weigh(const T* rows, const Plan& plan, const T* w, int64_t n, T* y);
+template <typename T>
+void WeighVjp(const T* rows, const Plan& plan, const T* w, const T* dy,
+              int64_t n, T* drows, T* dw);
+
 // The mean cross-entropy over rows with a target in [0, vocab) (others are left
 // out), and its gradient into dlogits[rows, vocab] unless that is null. 0 if no
 // row has a target.

@@ -78,6 +78,23 @@ void CombineVjp(const T* rows, const Plan& plan, const T* w, const T* dy,
 }
 
 template <typename T>
+void Weigh(const T* rows, const Plan& plan, const T* w, int64_t n, T* y) {
+  for (int64_t r = 0; r < plan.rows(); ++r)
+    for (int64_t i = 0; i < n; ++i)
+      y[r * n + i] = w[plan.row2slot[r]] * rows[r * n + i];
+}
+
+template <typename T>
+void WeighVjp(const T* rows, const Plan& plan, const T* w, const T* dy,
+              int64_t n, T* drows, T* dw) {
+  for (int64_t slot = 0; slot < plan.tokens * plan.top_k; ++slot) {
+    const int32_t r = plan.slot2row[slot];
+    dw[slot] = r < 0 ? T(0) : LaneDot(dy + r * n, rows + r * n, n);
+  }
+  Weigh(dy, plan, w, n, drows);
+}
+
+template <typename T>
 T CrossEntropy(const T* logits, const int32_t* targets, int64_t rows,
                int64_t vocab, T* dlogits) {
   const int64_t count = std::count_if(
@@ -104,6 +121,9 @@ T CrossEntropy(const T* logits, const int32_t* targets, int64_t rows,
   template void DispatchVjp(const T*, const Plan&, int64_t, T*);               \
   template void CombineVjp(const T*, const Plan&, const T*, const T*, int64_t, \
                            T*, T*);                                            \
+  template void Weigh(const T*, const Plan&, const T*, int64_t, T*);           \
+  template void WeighVjp(const T*, const Plan&, const T*, const T*, int64_t,   \
+                         T*, T*);                                              \
   template T CrossEntropy(const T*, const int32_t*, int64_t, int64_t, T*);
 MOE_INSTANTIATE(float)
 MOE_INSTANTIATE(double)

@@ -216,6 +216,38 @@ func.func @combine_grad_c2(%r: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<
 
 // -----
 
+func.func @weigh_c1(%r: tensor<?x2x3xf32>, %p: !moe.plan<4, 2>, %w: tensor<?x2xf32>) {
+  // expected-error@+1 {{moe.weigh expects rows [R, N], got 'tensor<?x2x3xf32>'}}
+  %a = moe.weigh %r, %p, %w : tensor<?x2x3xf32>, !moe.plan<4, 2>, tensor<?x2xf32>
+  return
+}
+
+// -----
+
+func.func @weigh_c2(%r: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<?x3xf32>) {
+  // expected-error@+1 {{moe.weigh expects weights [T, K] with the K of the plan, got 'tensor<?x3xf32>'}}
+  %a = moe.weigh %r, %p, %w : tensor<?x4xf32>, !moe.plan<4, 2>, tensor<?x3xf32>
+  return
+}
+
+// -----
+
+func.func @weigh_grad_c1(%r: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<?x2xf32>, %dy: tensor<?x5xf32>) {
+  // expected-error@+1 {{moe.weigh_grad expects rows and dy [R, N], got 'tensor<?x4xf32>' and 'tensor<?x5xf32>'}}
+  %a, %b = moe.weigh_grad %r, %p, %w, %dy : tensor<?x4xf32>, !moe.plan<4, 2>, tensor<?x2xf32>, tensor<?x5xf32>
+  return
+}
+
+// -----
+
+func.func @weigh_grad_c2(%r: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<?x3xf32>) {
+  // expected-error@+1 {{moe.weigh_grad expects weights [T, K] with the K of the plan, got 'tensor<?x3xf32>'}}
+  %a, %b = moe.weigh_grad %r, %p, %w, %r : tensor<?x4xf32>, !moe.plan<4, 2>, tensor<?x3xf32>, tensor<?x4xf32>
+  return
+}
+
+// -----
+
 func.func @grouped_matmul_dx_c1(%d: tensor<?x4xf32>, %p: !moe.plan<4, 2>, %w: tensor<4x5x3xf32>) {
   // expected-error@+1 {{moe.grouped_matmul_dx expects dy [R, N] and w [4, N, K]}}
   %y = moe.grouped_matmul_dx %d, %p, %w : tensor<?x4xf32>, !moe.plan<4, 2>, tensor<4x5x3xf32>

@@ -144,6 +144,14 @@ func.func @sinkhorn_c2(%s: tensor<?x4xf32>) {
 
 // -----
 
+func.func @layer_key_c1(%k: tensor<7xi32>, %i: index) {
+  // expected-error@+1 {{moe.layer_key expects a key [6], got 'tensor<7xi32>'}}
+  %0 = moe.layer_key %k[%i + 1] : tensor<7xi32>
+  return
+}
+
+// -----
+
 func.func @random_c1(%k: tensor<5xi32>, %s: tensor<?x4xf32>) {
   // expected-error@+1 {{moe.random expects a key [6], got 'tensor<5xi32>'}}
   %0 = moe.random uniform stream(jitter) key(%k) like %s : tensor<5xi32>, tensor<?x4xf32>

@@ -33,11 +33,19 @@ func.func @choices(%s: tensor<?x8xf32>, %b: tensor<8xf32>, %idx: tensor<?x2xi32>
   return
 }
 
+// CHECK-LABEL: func.func @layer_key
+// CHECK: moe.layer_key %{{.*}}[%{{.*}} + 3] : tensor<6xi32>
+func.func @layer_key(%key: tensor<6xi32>, %i: index) -> tensor<6xi32> {
+  %0 = moe.layer_key %key[%i + 3] : tensor<6xi32>
+  return %0 : tensor<6xi32>
+}
+
 // CHECK-LABEL: func.func @random
 // CHECK: moe.random normal stream({{ ?}}gate_noise) key(%{{.*}}) like %{{.*}} : tensor<6xi32>, tensor<?x8xf32>
 // CHECK: moe.random uniform stream({{ ?}}jitter)
 // CHECK: moe.random gumbel stream({{ ?}}gumbel)
 // CHECK: moe.random exponential stream({{ ?}}rts)
+// CHECK: moe.random uniform stream({{ ?}}embedding_dropout) key(%{{.*}}) like %{{.*}} neutral(1.000000e+00)
 func.func @random(%key: tensor<6xi32>, %z: tensor<?x8xf32>, %v: tensor<?xf64>) {
   %0 = moe.random normal stream(gate_noise) key(%key) like %z : tensor<6xi32>, tensor<?x8xf32>
   %1 = moe.random uniform stream(jitter) key(%key) like %v : tensor<6xi32>, tensor<?xf64>
@@ -48,6 +56,9 @@ func.func @random(%key: tensor<6xi32>, %z: tensor<?x8xf32>, %v: tensor<?xf64>) {
   %6 = moe.random uniform stream(shuffle) key(%key) like %z : tensor<6xi32>, tensor<?x8xf32>
   %7 = moe.random uniform stream(expert_dropout) key(%key) like %z : tensor<6xi32>, tensor<?x8xf32>
   %8 = moe.random uniform stream(token_dropout) key(%key) like %z : tensor<6xi32>, tensor<?x8xf32>
+  %9 = moe.random uniform stream(embedding_dropout) key(%key) like %z neutral(1.0) : tensor<6xi32>, tensor<?x8xf32>
+  %10 = moe.random uniform stream(mixer_dropout) key(%key) like %z neutral(1.0) : tensor<6xi32>, tensor<?x8xf32>
+  %11 = moe.random uniform stream(mlp_dropout) key(%key) like %z neutral(1.0) : tensor<6xi32>, tensor<?x8xf32>
   return
 }
 

@@ -39,5 +39,7 @@ func.func @gradients(%s: tensor<?x8xf32>, %plan: !plan, %dy: tensor<?x6xf32>, %x
   %3 = moe.grouped_matmul_dw gather %dy, %plan, %x : tensor<?x6xf32>, !plan, tensor<?x4xf32>
   %4 = moe.grouped_sum %dy, %plan : tensor<?x6xf32>, !plan
   %5 = moe.group_mask_grad %s, %s groups(4) keep(2) score(max) : tensor<?x8xf32>, tensor<?x8xf32>
+  %6 = moe.weigh %dy, %plan, %p : tensor<?x6xf32>, !plan, tensor<?x2xf32>
+  %7:2 = moe.weigh_grad %dy, %plan, %p, %6 : tensor<?x6xf32>, !plan, tensor<?x2xf32>, tensor<?x6xf32>
   return
 }

@@ -18,7 +18,7 @@ func.func @cross_entropy_grad_c1(%x: tensor<4x65xf32>, %t: tensor<4xi32>, %dy: t
 
 func.func @head_loss_c1(%x: tensor<?x8xf32>, %w: tensor<65x9xf32>, %t: tensor<?xi32>, %dy: tensor<?xf32>) {
   // expected-error@+1 {{nn.head_loss expects x [T, K] and w [V, K], got 'tensor<?x8xf32>' and 'tensor<65x9xf32>'}}
-  %0:3 = nn.head_loss %x, %w, %t, %dy scale(1.0) : tensor<?x8xf32>, tensor<65x9xf32>, tensor<?xi32>, tensor<?xf32>
+  %0:3 = nn.head_loss %x, %w, %t dy(%dy : tensor<?xf32>) scale(1.0) : tensor<?x8xf32>, tensor<65x9xf32>, tensor<?xi32>
   return
 }
 
@@ -26,7 +26,7 @@ func.func @head_loss_c1(%x: tensor<?x8xf32>, %w: tensor<65x9xf32>, %t: tensor<?x
 
 func.func @head_loss_c2(%x: tensor<4x8xf32>, %w: tensor<65x8xf32>, %t: tensor<5xi32>, %dy: tensor<4xf32>) {
   // expected-error@+1 {{nn.head_loss expects x [T, V] and vectors [T], got 'tensor<4x8xf32>' and 'tensor<5xi32>', 'tensor<4xf32>'}}
-  %0:3 = nn.head_loss %x, %w, %t, %dy scale(1.0) : tensor<4x8xf32>, tensor<65x8xf32>, tensor<5xi32>, tensor<4xf32>
+  %0:3 = nn.head_loss %x, %w, %t dy(%dy : tensor<4xf32>) scale(1.0) : tensor<4x8xf32>, tensor<65x8xf32>, tensor<5xi32>
   return
 }
 

@@ -20,8 +20,12 @@ func.func @loss(%x: tensor<?x2xf32>, %t: tensor<?xi32>, %dy: tensor<?xf32>) -> (
   return %y, %dx : tensor<?xf32>, tensor<?x2xf32>
 }
 func.func @head(%x: tensor<?x1xf32>, %w: tensor<2x1xf32>, %t: tensor<?xi32>, %dy: tensor<?xf32>) -> (tensor<?xf32>, tensor<?x1xf32>, tensor<2x1xf32>) {
-  %y, %dx, %dw = nn.head_loss %x, %w, %t, %dy scale(0.5) : tensor<?x1xf32>, tensor<2x1xf32>, tensor<?xi32>, tensor<?xf32>
+  %y, %dx, %dw = nn.head_loss %x, %w, %t dy(%dy : tensor<?xf32>) scale(0.5) : tensor<?x1xf32>, tensor<2x1xf32>, tensor<?xi32>
   return %y, %dx, %dw : tensor<?xf32>, tensor<?x1xf32>, tensor<2x1xf32>
+}
+func.func @head_alone(%x: tensor<?x1xf32>, %w: tensor<2x1xf32>, %t: tensor<?xi32>) -> tensor<?xf32> {
+  %y = nn.head_loss %x, %w, %t scale(0.5) : tensor<?x1xf32>, tensor<2x1xf32>, tensor<?xi32>
+  return %y : tensor<?xf32>
 })";
 
 TEST(Training, LossOfRowsWithATarget) {
@@ -58,6 +62,10 @@ TEST(Training, HeadLossAndItsGradients) {
   const double l = std::log(3.0);
   auto out = p.Run<double>("head", {D({2, 1}, {2, 7}), D({2, 1}, {0, l}),
                                     I<double>({2}, {0, -3}), D({2}, {2, 9})});
+  auto alone = p.Run<double>("head_alone", {D({2, 1}, {2, 7}), D({2, 1}, {0, l}),
+                                            I<double>({2}, {0, -3})});
+  EXPECT_THAT(alone[0].tensor().values(),
+              ElementsAre(DoubleNear(std::log(4.0), 1e-15), 0));
   EXPECT_THAT(out[0].tensor().values(),
               ElementsAre(DoubleNear(std::log(4.0), 1e-15), 0));
   EXPECT_THAT(out[1].tensor().values(),

@@ -223,9 +223,15 @@ TEST(MatmulGrad, HeadLoss) {
           "head" + Str(vocab),
           "%x: " + x + ", %w: " + w + ", %t: tensor<?xi32>, %dy: tensor<?xf32>",
           "(tensor<?xf32>, " + x + ", " + dw + ")", "%y, %dx, %dw",
-          "%y, %dx, %dw = nn.head_loss %x, %w, %t, %dy scale(" +
+          "%y, %dx, %dw = nn.head_loss %x, %w, %t dy(%dy : tensor<?xf32>) scale(" +
               std::to_string(scale) + ") : " + x + ", " + w +
-              ", tensor<?xi32>, tensor<?xf32>");
+              ", tensor<?xi32>");
+      text += EntryOf("alone" + Str(vocab),
+                      "%x: " + x + ", %w: " + w + ", %t: tensor<?xi32>",
+                      "tensor<?xf32>", "%y",
+                      "%y = nn.head_loss %x, %w, %t scale(" +
+                          std::to_string(scale) + ") : " + x + ", " + w +
+                          ", tensor<?xi32>");
     }
     const Program program(text);
     Random random(4);
@@ -252,6 +258,10 @@ TEST(MatmulGrad, HeadLoss) {
         ExpectClose(what + " loss", y, want, vocab);
         ExpectClose(what + " dx", dx, want_x, vocab);
         ExpectClose(what + " dw", dw, want_w, tokens);
+        Array alone(DType::kF32, tokens);
+        program.Run("alone" + Str(vocab), {.tokens = tokens}, {&x, &w, &t},
+                    {&alone});
+        EXPECT_EQ(alone.Floats(), y.Floats()) << what;
         for (int64_t i = 0; i < tokens; ++i)
           if (targets[i] < 0) {
             EXPECT_EQ(y.Floats()[i], 0) << what;

@@ -51,6 +51,11 @@ FailureOr<RowsInfo> BufferPlan::inferRows(Value result, Operation &op) {
   if (auto grad = dyn_cast<CombineGradOp>(op))
     return result == grad.getDw() ? rows(grad.getW())
                                   : planRows(grad.getPlan());
+  if (auto weigh = dyn_cast<WeighOp>(op))
+    return planRows(weigh.getPlan());
+  if (auto grad = dyn_cast<WeighGradOp>(op))
+    return result == grad.getDw() ? rows(grad.getW())
+                                  : planRows(grad.getPlan());
   if (auto grad = dyn_cast<GroupedMatmulDxOp>(op))
     return planRows(grad.getPlan());
   if (auto grad = dyn_cast<nn::LastRowsGradOp>(op))

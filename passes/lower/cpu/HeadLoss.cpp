@@ -26,9 +26,7 @@ class HeadLossEmitter {
 public:
   HeadLossEmitter(EntryContext &c, nn::HeadLossOp op)
       : c(c), e(c.e), op(op), x(c.buffer(op.getX())), w(c.buffer(op.getW())),
-        targets(c.buffer(op.getTargets())), dy(c.buffer(op.getDy())),
-        y(c.buffer(op.getY())), dx(c.buffer(op.getDx())),
-        dw(c.buffer(op.getDw())), vocab(tensorOf(op.getW()).getDimSize(0)),
+        targets(c.buffer(op.getTargets())), y(c.buffer(op.getY())), vocab(tensorOf(op.getW()).getDimSize(0)),
         k(lastDim(op.getW())), f32(e.b.getF32Type()) {
     logits = {c.scratch(op), f32, {}, {}, vocab};
     scale = e.splatF32(float(op.getScale().convertToDouble()));
@@ -44,6 +42,8 @@ public:
       project();
       e.parallel(count, Emitter::grainFor(vocab),
                  [&](Value row) { softmax(row); });
+      if (!op.getDy())
+        return;
       gradX();
       gradW();
     });
@@ -67,6 +67,7 @@ private:
   }
 
   void gradX() {
+    const Buffer &dx = c.buffer(op.getDx());
     RowProduct p;
     p.a = {logits.base, f32, /*row=*/vocab, /*term=*/1};
     p.yElement = dx.element;
@@ -80,6 +81,7 @@ private:
   }
 
   void gradW() {
+    const Buffer &dw = c.buffer(op.getDw());
     RowProduct p;
     p.a = {logits.base, f32, /*row=*/1, /*term=*/vocab};
     p.y = dw.base;
@@ -121,7 +123,8 @@ private:
         },
         [&]() -> SmallVector<Value> {
           e.storeScalar(e.address(y, token), f32, e.f32(0));
-          e.lanes(vocab, [&](Value at, Value mask) {
+          if (op.getDy())
+            e.lanes(vocab, [&](Value at, Value mask) {
             e.store(logits, row, at, e.splatF32(0), mask);
           });
           return {};
@@ -144,14 +147,20 @@ private:
         [&](Value at, Value mask, ValueRange sums) -> SmallVector<Value> {
           Value lanes = e.mulF(e.load(logits, row, at, mask), scale);
           lanes = e.exp(e.subF(lanes, less));
-          e.store(logits, row, at, lanes, mask);
+          if (op.getDy())
+            e.store(logits, row, at, lanes, mask);
           return {e.addF(sums[0], keep(e, mask, lanes, e.splatF32(0)))};
         })[0]);
     e.storeScalar(e.address(y, token), f32,
                   e.subF(e.addF(e.log(sum), largest), own));
+    if (op.getDy())
+      gradient(row, token, target, sum);
+  }
+
+  void gradient(Value row, Value token, Value target, Value sum) {
     Value ownAt = e.address(logits, row, target);
     Value one = e.loadScalar(ownAt, f32),
-          d = e.loadScalar(e.address(dy, token), f32);
+          d = e.loadScalar(e.address(c.buffer(op.getDy()), token), f32);
     Value factor = e.splat(d), divisor = e.splat(sum);
     e.lanes(vocab, [&](Value at, Value mask) {
       Value lanes = e.divF(e.load(logits, row, at, mask), divisor);
@@ -165,7 +174,7 @@ private:
   EntryContext &c;
   Emitter &e;
   nn::HeadLossOp op;
-  const Buffer &x, &w, &targets, &dy, &y, &dx, &dw;
+  const Buffer &x, &w, &targets, &y;
   int64_t vocab, k;
   Type f32;
   Buffer logits;

@@ -105,8 +105,22 @@ LogicalResult emitRandom(EntryContext &c, Operation *op) {
   });
   return success();
 }
+LogicalResult emitLayerKey(EntryContext &c, Operation *op) {
+  auto own = cast<LayerKeyOp>(op);
+  Emitter &e = c.e;
+  const Buffer &key = c.buffer(own.getKey()), &y = c.result(op);
+  for (int64_t i = 0; i < 6; ++i) {
+    Value at = e.i64(i);
+    Value word = i == 3 ? e.toI32(e.add(c.layer(own.getLayer()),
+                                        e.i64(int64_t(own.getOffset()))))
+                        : loadInt(e, key, at);
+    storeInt(e, y, at, word);
+  }
+  return success();
+}
 } // namespace
 
 void moe::cpu::addRandomKernels(llvm::StringMap<KernelEntry> &table) {
   table[RandomOp::getOperationName()] = {emitRandom};
+  table[LayerKeyOp::getOperationName()] = {emitLayerKey};
 }

@@ -225,6 +225,58 @@ LogicalResult emitCombineGrad(EntryContext &c, Operation *op) {
   });
   return success();
 }
+LogicalResult emitWeigh(EntryContext &c, Operation *op) {
+  auto weigh = cast<WeighOp>(op);
+  Emitter &e = c.e;
+  const PlanBuffers &plan = c.plan(weigh.getPlan());
+  int64_t width = lastDim(weigh.getRows());
+  const Buffer &rows = c.buffer(weigh.getRows()), &y = c.result(op),
+               &w = c.buffer(weigh.getW());
+  e.parallel(y.rows, Emitter::grainFor(width), [&](Value row) {
+    Value slot = e.toI64(loadInt(e, plan.row2slot, row));
+    Value weight = e.splat(
+        e.loadScalar(e.offset(w.base, slot, w.element), w.element));
+    e.lanes(width, [&](Value column, Value mask) {
+      e.store(y, row, column, e.mulF(weight, e.load(rows, row, column, mask)),
+              mask);
+    });
+  });
+  return success();
+}
+
+LogicalResult emitWeighGrad(EntryContext &c, Operation *op) {
+  auto grad = cast<WeighGradOp>(op);
+  Emitter &e = c.e;
+  const PlanBuffers &plan = c.plan(grad.getPlan());
+  int64_t width = lastDim(grad.getRows());
+  Buffer rows = asRows(c, grad.getRows(), width),
+         dy = asRows(c, grad.getDy(), width),
+         drows = asRows(c, grad.getDrows(), width),
+         w = asRows(c, grad.getW(), plan.k),
+         dw = asRows(c, grad.getDw(), plan.k);
+  e.parallel(w.rows, Emitter::grainFor(2 * width * plan.k), [&](Value token) {
+    Choices choices(e, plan, token);
+    e.loop(e.i64(0), e.i64(plan.k), 1, [&](Value choice) {
+      Value row = choices.row(choice);
+      auto valid = [&] {
+        Value weight =
+            e.splat(e.loadScalar(e.address(w, token, choice), w.element));
+        Value along = e.lanes(
+            width, ValueRange{e.splatF32(0)},
+            [&](Value column, Value mask, ValueRange sum) {
+              Value g = e.load(dy, row, column, mask);
+              e.store(drows, row, column, e.mulF(weight, g), mask);
+              return Lanes{e.fma(g, e.load(rows, row, column, mask), sum[0])};
+            })[0];
+        return Lanes{e.sumLanes(along)};
+      };
+      Value dot = e.ifElse(choices.isValid(row), valid,
+                           [&] { return Lanes{e.f32(0)}; })[0];
+      e.storeScalar(e.address(dw, token, choice), dw.element, dot);
+    });
+  });
+  return success();
+}
 } // namespace
 
 void moe::cpu::addRowGradKernels(llvm::StringMap<KernelEntry> &table) {
@@ -233,6 +285,8 @@ void moe::cpu::addRowGradKernels(llvm::StringMap<KernelEntry> &table) {
   table[nn::JoinLayersOp::getOperationName()] = {emitJoinLayers};
   table[DispatchGradOp::getOperationName()] = {emitDispatchGrad};
   table[CombineGradOp::getOperationName()] = {emitCombineGrad};
+  table[WeighOp::getOperationName()] = {emitWeigh};
+  table[WeighGradOp::getOperationName()] = {emitWeighGrad};
   addNormGradKernels(table);
   addElementwiseGradKernels(table);
 }
