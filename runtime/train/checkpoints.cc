@@ -12,8 +12,9 @@
 #include "lib/core/mapped_file.h"
 #include "lib/core/safetensors.h"
 #include "lib/core/status_macros.h"
+#include "runtime/train/bad_numbers.h"
 #include "runtime/train/stored_tensors.h"
-#include "runtime/train/trainer.h"
+#include "runtime/train/train_loop.h"
 
 namespace moe {
 namespace {
@@ -130,7 +131,9 @@ absl::StatusOr<Json> CheckCheckpoint(const std::string& folder) {
   if (!manifest.is_object() || manifest.value("format", Json()) != kFormat ||
       !manifest.contains("step") || !manifest["step"].is_number_unsigned() ||
       !manifest.contains("updates") ||
-      !manifest["updates"].is_number_unsigned() || !manifest.contains("run") ||
+      !manifest["updates"].is_number_unsigned() ||
+      !manifest.contains("skipped") ||
+      !manifest["skipped"].is_number_unsigned() || !manifest.contains("run") ||
       !manifest.contains("files") || !manifest["files"].is_object())
     return bad("manifest.json is not one of a checkpoint");
   for (const char* name : kFiles) {
@@ -160,10 +163,10 @@ absl::Status DropCheckpoints(const std::string& run, int64_t keep) {
   return absl::OkStatus();
 }
 
-Json Trainer::Identity() const {
+Json TrainLoop::Identity() const {
   const AdamwOptions& a = options_.adamw;
   return {{"source_hash", engine_.manifest().source_hash},
-          {"data", data_.hash().Hex()},
+          {"data", options_.data},
           {"seed", options_.seed},
           {"batch", options_.batch},
           {"accumulate", options_.accumulate},
@@ -175,7 +178,10 @@ Json Trainer::Identity() const {
           {"aux_weight", options_.aux_weight}};
 }
 
-absl::Status Trainer::Save(const std::string& run) {
+absl::Status TrainLoop::Save(const std::string& run) {
+  if (const std::string bad = FirstBadWeight(engine_); !bad.empty())
+    return Error(Code::R301, "step ", step_, " is not saved: ", bad,
+                 " are not finite. Go on from an earlier step; lower --lr.");
   const fs::path folder = CheckpointFolder(run, step_);
   std::error_code error;
   fs::create_directories(folder, error);
@@ -187,19 +193,20 @@ absl::Status Trainer::Save(const std::string& run) {
       WriteFileAtomically((folder / kFiles[0]).string(),
                           DumpJson(engine_.manifest().config) + "\n"));
   RETURN_IF_ERROR(SaveModel(engine_, (folder / kFiles[1]).string()));
-  RETURN_IF_ERROR(SaveOptimizer(step_state_, (folder / kFiles[2]).string()));
+  RETURN_IF_ERROR(SaveOptimizer(state_, (folder / kFiles[2]).string()));
   Json files = Json::object();
   for (const char* name : kFiles) {
     ASSIGN_OR_RETURN(files[name], Describe((folder / name).string()));
   }
-  const Json manifest = {{"format", kFormat}, {"version", 1},
-                         {"step", step_},     {"updates", updates_},
-                         {"run", Identity()}, {"files", std::move(files)}};
+  const Json manifest = {
+      {"format", kFormat},        {"version", 1},    {"step", step_},
+      {"updates", updates_},      {"skipped", bad_}, {"run", Identity()},
+      {"files", std::move(files)}};
   return WriteFileAtomically((folder / kManifest).string(),
                              DumpJson(manifest) + "\n");
 }
 
-absl::Status Trainer::Resume(const std::string& folder) {
+absl::Status TrainLoop::Resume(const std::string& folder) {
   ASSIGN_OR_RETURN(const Json manifest, CheckCheckpoint(folder));
   const Json own = Identity();
   // Compared as text, as numbers of files have more than one type.
@@ -212,9 +219,10 @@ absl::Status Trainer::Resume(const std::string& folder) {
                    ", and this run has ", DumpJson(value),
                    ". Give the same, or another --out.");
   RETURN_IF_ERROR(
-      LoadOptimizer(step_state_, (fs::path(folder) / kFiles[2]).string()));
+      LoadOptimizer(state_, (fs::path(folder) / kFiles[2]).string()));
   step_ = manifest["step"].get<int64_t>();
   updates_ = manifest["updates"].get<int64_t>();
+  bad_ = manifest["skipped"].get<int64_t>();
   return absl::OkStatus();
 }
 

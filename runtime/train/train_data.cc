@@ -51,11 +51,17 @@ absl::StatusOr<std::vector<int32_t>> ReadText(
 
 absl::StatusOr<TrainData> TrainData::Open(const std::string& path,
                                           const DataOptions& options) {
+  if (path.ends_with(".json")) return OpenRows(path, options);
   TrainData data;
-  if (path.ends_with(".json"))
-    RETURN_IF_ERROR(data.ReadRows(path, options));
-  else
-    RETURN_IF_ERROR(data.ReadStream(path, options));
+  RETURN_IF_ERROR(data.ReadStream(path, options));
+  data.Finish();
+  return data;
+}
+
+absl::StatusOr<TrainData> TrainData::OpenRows(const std::string& path,
+                                              const DataOptions& options) {
+  TrainData data;
+  RETURN_IF_ERROR(data.ReadRows(path, options));
   data.Finish();
   return data;
 }
@@ -65,9 +71,10 @@ absl::Status TrainData::ReadRows(const std::string& path,
   ASSIGN_OR_RETURN(const auto rows, ReadIdsFile(path, options.vocab));
   for (size_t r = 0; r < rows.size(); ++r) {
     const std::vector<int32_t>& row = rows[r];
-    RETURN_IF_ERROR(CheckLength(static_cast<int64_t>(row.size()),
-                                options.window,
-                                Joined(ShownPath(path), ": row ", r)));
+    if (options.window > 0 && static_cast<int64_t>(row.size()) > options.window)
+      return Error(Code::R203, ShownPath(path), ": row ", r, ": has ",
+                   row.size(), " tokens, and there is room for ",
+                   options.window, ".");
     starts_.push_back(static_cast<int64_t>(ids_.size()));
     lengths_.push_back(static_cast<int64_t>(row.size()));
     ids_.insert(ids_.end(), row.begin(), row.end());
@@ -117,6 +124,12 @@ TrainRow TrainData::Window(int64_t index) const {
   const auto length = static_cast<size_t>(lengths_[i]);
   return {std::span(ids_).subspan(at, length),
           std::span(targets_).subspan(at, length)};
+}
+
+std::vector<TrainRow> TrainData::Windows() const {
+  std::vector<TrainRow> rows;
+  for (int64_t i = 0; i < windows(); ++i) rows.push_back(Window(i));
+  return rows;
 }
 
 // A Feistel network over the next even number of bits, walked until it falls

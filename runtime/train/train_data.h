@@ -35,11 +35,16 @@ class TrainData {
   // vocabulary, R203 for a row that is too long, and the codes of MappedFile.
   static absl::StatusOr<TrainData> Open(const std::string& path,
                                         const DataOptions& options);
+  // Rows as in a ".json", whatever the name; a window of 0 takes any length.
+  static absl::StatusOr<TrainData> OpenRows(const std::string& path,
+                                            const DataOptions& options);
 
   // Windows of a stream overlap by the one token that is the last target of one
   // and the first token of the next.
   int64_t windows() const { return static_cast<int64_t>(starts_.size()); }
   TrainRow Window(int64_t index) const;
+  // All of them, in order.
+  std::vector<TrainRow> Windows() const;
   int64_t max_row() const { return max_row_; }
   int64_t tokens() const { return static_cast<int64_t>(ids_.size()); }
   // Of the ids and the cuts.

@@ -2,6 +2,7 @@
 #include "runtime/train/train_step.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -14,6 +15,7 @@ namespace moe {
 namespace {
 
 constexpr char kGrad[] = "grad.";
+constexpr char kLoad[] = "load.";
 constexpr int kHyper = 8;
 
 Dims MostDims(const TrainSizes& sizes) {
@@ -68,10 +70,19 @@ int64_t OptimizerFloats(const std::vector<const ParamSpec*>& params) {
 
 }  // namespace
 
-TrainStep::TrainStep(BoundEntry grad, BoundEntry eval, BoundEntry norm,
-                     BoundEntry update)
-    : grad_(std::move(grad)),
-      eval_(std::move(eval)),
+int64_t CountTargets(std::span<const TrainRow> rows) {
+  int64_t count = 0;
+  for (const TrainRow& row : rows)
+    count += std::count_if(row.targets.begin(), row.targets.end(),
+                           [](int32_t target) { return target >= 0; });
+  return count;
+}
+
+TrainStep::TrainStep(Engine& engine, const TrainSizes& sizes, BoundEntry grad,
+                     BoundEntry norm, BoundEntry update)
+    : engine_(&engine),
+      sizes_(sizes),
+      grad_(std::move(grad)),
       norm_(std::move(norm)),
       update_(std::move(update)),
       batch_(std::make_unique<Batch>()),
@@ -82,6 +93,7 @@ absl::StatusOr<int64_t> TrainStep::PlanBytes(const Module& module,
   ASSIGN_OR_RETURN(const auto params, TrainedParams(module.manifest()));
   int64_t bytes = OptimizerFloats(params) * 4;
   for (const char* name : {"grad", "eval_step", "grad_norm", "update"}) {
+    if (std::string_view(name) == "eval_step" && !sizes.evaluates) continue;
     ASSIGN_OR_RETURN(const EntryMemory memory,
                      PlanEntry(module, name, MostDims(sizes)));
     // The results of an update lie where its operands do.
@@ -103,25 +115,21 @@ absl::StatusOr<TrainStep> TrainStep::Create(Engine& engine,
                  "with --entries train");
   const Dims most = MostDims(sizes);
   ASSIGN_OR_RETURN(BoundEntry grad, BoundEntry::Bind(engine, "grad", most));
-  ASSIGN_OR_RETURN(BoundEntry eval,
-                   BoundEntry::Bind(engine, "eval_step", most));
   ASSIGN_OR_RETURN(BoundEntry norm,
                    BoundEntry::Bind(engine, "grad_norm", most));
   ASSIGN_OR_RETURN(
       BoundEntry update,
       BoundEntry::Bind(engine, "update", most, BoundEntry::Outputs::kGiven));
-  TrainStep step(std::move(grad), std::move(eval), std::move(norm),
+  TrainStep step(engine, sizes, std::move(grad), std::move(norm),
                  std::move(update));
-  step.model_ = &*manifest.model;
-  step.pool_ = &engine.pool();
-  step.sizes_ = sizes;
-  RETURN_IF_ERROR(step.CollectParams(engine));
+  RETURN_IF_ERROR(step.CollectParams());
+  RETURN_IF_ERROR(step.CollectLoads());
   RETURN_IF_ERROR(step.Connect());
   return step;
 }
 
-absl::Status TrainStep::CollectParams(Engine& engine) {
-  ASSIGN_OR_RETURN(const auto specs, TrainedParams(engine.manifest()));
+absl::Status TrainStep::CollectParams() {
+  ASSIGN_OR_RETURN(const auto specs, TrainedParams(engine_->manifest()));
   ASSIGN_OR_RETURN(
       moments_,
       AnonymousMemory::Allocate(OptimizerFloats(specs) * 4, "optimizer state"));
@@ -131,7 +139,7 @@ absl::Status TrainStep::CollectParams(Engine& engine) {
   };
   for (const ParamSpec* spec : specs) {
     TrainedParam param{spec, Elements(*spec)};
-    std::byte* stored = engine.MutableWeights(*spec);
+    std::byte* stored = engine_->MutableWeights(*spec);
     param.m = take(param.elements);
     param.v = take(param.elements);
     param.weights = HasMaster(*spec) ? take(param.elements)
@@ -155,40 +163,76 @@ absl::Status TrainStep::CollectParams(Engine& engine) {
   return absl::OkStatus();
 }
 
+// "load.L": a row for each layer that a loop of the program computes, of which
+// L is the first.
+absl::Status TrainStep::CollectLoads() {
+  const std::vector<int64_t>& layers = model().moe_layers;
+  for (const BufferSpec& buffer : grad_.spec().buffers) {
+    if (buffer.role != BufferRole::kOutput || !buffer.name.starts_with(kLoad))
+      continue;
+    const std::string_view number =
+        std::string_view(buffer.name).substr(sizeof kLoad - 1);
+    int64_t first = -1;
+    std::from_chars(number.data(), number.data() + number.size(), first);
+    const auto at = std::find(layers.begin(), layers.end(), first);
+    const bool constant = std::all_of(
+        buffer.shape.begin(), buffer.shape.end(),
+        [](const Extent& extent) { return extent.dim == Extent::kConstant; });
+    if (buffer.dtype != DType::kI32 || buffer.shape.size() != 2 || !constant ||
+        layers.end() - at < buffer.shape[0].add)
+      return Error(Code::M109, "entry ", Quoted("grad"), " gives ",
+                   Quoted(buffer.name),
+                   ", which is no load of experts. Compile the model again.");
+    const auto* counts =
+        static_cast<const int32_t*>(grad_.OutputData(buffer.name));
+    const auto experts = static_cast<size_t>(buffer.shape[1].add);
+    for (int64_t i = 0; i < buffer.shape[0].add; ++i, counts += experts)
+      loads_.push_back({at[i], {counts, experts}});
+  }
+  std::sort(loads_.begin(), loads_.end(),
+            [](const ExpertLoad& a, const ExpertLoad& b) {
+              return a.layer < b.layer;
+            });
+  return absl::OkStatus();
+}
+
+absl::Status TrainStep::ConnectBatch(BoundEntry& entry) {
+  RETURN_IF_ERROR(entry.SetInput("ids", batch_->ids.data()));
+  RETURN_IF_ERROR(entry.SetInput("positions", batch_->positions.data()));
+  RETURN_IF_ERROR(entry.SetInput("cu_seqlens", batch_->cu_seqlens.data()));
+  RETURN_IF_ERROR(entry.SetInput("targets", batch_->targets.data()));
+  RETURN_IF_ERROR(entry.SetInput("loss_weight", &batch_->loss_weight));
+  RETURN_IF_ERROR(entry.SetInput("aux_weight", &batch_->aux_weight));
+  for (const char* name : {"objective", "loss", "aux_loss"})
+    RETURN_IF_ERROR(entry.CheckOutput(name, DType::kF32, {}));
+  return entry.CheckInputsSet();
+}
+
 absl::Status TrainStep::Connect() {
   batch_->ids.resize(static_cast<size_t>(sizes_.max_tokens));
   batch_->targets.resize(batch_->ids.size());
   batch_->positions.resize(batch_->ids.size());
   batch_->cu_seqlens.resize(static_cast<size_t>(sizes_.max_rows) + 1);
-  for (BoundEntry* entry : {&grad_, &eval_}) {
-    RETURN_IF_ERROR(entry->SetInput("ids", batch_->ids.data()));
-    RETURN_IF_ERROR(entry->SetInput("positions", batch_->positions.data()));
-    RETURN_IF_ERROR(entry->SetInput("cu_seqlens", batch_->cu_seqlens.data()));
-    RETURN_IF_ERROR(entry->SetInput("targets", batch_->targets.data()));
-    RETURN_IF_ERROR(entry->SetInput("loss_weight", &batch_->loss_weight));
-    RETURN_IF_ERROR(entry->SetInput("aux_weight", &batch_->aux_weight));
-    for (const char* name : {"objective", "loss", "aux_loss"})
-      RETURN_IF_ERROR(entry->CheckOutput(name, DType::kF32, {}));
-  }
+  RETURN_IF_ERROR(ConnectBatch(grad_));
   RETURN_IF_ERROR(update_.SetInput("hyper", hyper_.get()));
   RETURN_IF_ERROR(norm_.CheckOutput("sum_squares", DType::kF32, {}));
-  for (BoundEntry* entry : {&grad_, &eval_, &norm_, &update_})
-    RETURN_IF_ERROR(entry->CheckInputsSet());
-  return absl::OkStatus();
+  RETURN_IF_ERROR(norm_.CheckInputsSet());
+  return update_.CheckInputsSet();
 }
 
 absl::StatusOr<Dims> TrainStep::Fill(std::span<const TrainRow> rows,
                                      int64_t targets, double aux_weight) {
   Batch& batch = *batch_;
+  const ModelSpec& model = this->model();
   if (rows.empty() || rows.size() >= batch.cu_seqlens.size())
     return Error(Code::R203, "a batch of ", rows.size(), " rows; 1 to ",
                  batch.cu_seqlens.size() - 1, " were asked for");
   size_t at = 0, longest = 0;
   for (size_t b = 0; b < rows.size(); ++b) {
     const TrainRow& row = rows[b];
-    RETURN_IF_ERROR(CheckIds(row.ids, model_->vocab_size, "a row"));
+    RETURN_IF_ERROR(CheckIds(row.ids, model.vocab_size, "a row"));
     RETURN_IF_ERROR(CheckLength(static_cast<int64_t>(row.ids.size()),
-                                model_->max_positions, "a row"));
+                                model.max_positions, "a row"));
     if (row.ids.size() > batch.ids.size() - at)
       return Error(Code::R203, "a batch of more than ", batch.ids.size(),
                    " tokens, which is what was asked for");
@@ -197,9 +241,9 @@ absl::StatusOr<Dims> TrainStep::Fill(std::span<const TrainRow> rows,
                    row.targets.size(), " targets");
     batch.cu_seqlens[b] = static_cast<int32_t>(at);
     for (size_t i = 0; i < row.ids.size(); ++i, ++at) {
-      if (row.targets[i] >= model_->vocab_size)
+      if (row.targets[i] >= model.vocab_size)
         return Error(Code::R202, "a row has the target ", row.targets[i],
-                     ", but the vocabulary has ", model_->vocab_size);
+                     ", but the vocabulary has ", model.vocab_size);
       batch.ids[at] = row.ids[i];
       batch.targets[at] = std::max(row.targets[i], -1);
       batch.positions[at] = static_cast<int32_t>(i);
@@ -237,8 +281,14 @@ absl::StatusOr<StepLoss> TrainStep::Backward(std::span<const TrainRow> rows,
 
 absl::StatusOr<StepLoss> TrainStep::Evaluate(std::span<const TrainRow> rows,
                                              int64_t targets) {
+  if (!eval_) {
+    ASSIGN_OR_RETURN(BoundEntry eval,
+                     BoundEntry::Bind(*engine_, "eval_step", MostDims(sizes_)));
+    RETURN_IF_ERROR(ConnectBatch(eval));
+    eval_ = std::move(eval);
+  }
   ASSIGN_OR_RETURN(const Dims dims, Fill(rows, targets, 0));
-  return Run(eval_, dims);
+  return Run(*eval_, dims);
 }
 
 // Sets the gradients aside, or adds to them what was set aside.
@@ -251,14 +301,15 @@ absl::Status TrainStep::Accumulate(bool add) {
   }
   float* sums = reinterpret_cast<float*>(sums_.data());
   for (const TrainedParam& param : params_) {
-    pool_->ParallelFor(param.elements, 65536, [&](int64_t begin, int64_t end) {
-      if (!add)
-        std::memcpy(sums + begin, param.gradient + begin,
-                    static_cast<size_t>(end - begin) * 4);
-      else
-        for (int64_t i = begin; i < end; ++i)
-          param.gradient[i] = sums[i] + param.gradient[i];
-    });
+    engine_->pool().ParallelFor(
+        param.elements, 65536, [&](int64_t begin, int64_t end) {
+          if (!add)
+            std::memcpy(sums + begin, param.gradient + begin,
+                        static_cast<size_t>(end - begin) * 4);
+          else
+            for (int64_t i = begin; i < end; ++i)
+              param.gradient[i] = sums[i] + param.gradient[i];
+        });
     sums += param.elements;
   }
   return absl::OkStatus();
@@ -283,13 +334,6 @@ absl::Status TrainStep::Update(const AdamwOptions& options, int64_t number,
                                scale};
   std::copy_n(hyper, kHyper, hyper_.get());
   return update_.Run({});
-}
-
-std::string TrainStep::FirstBadGradient() const {
-  for (const TrainedParam& param : params_)
-    for (int64_t i = 0; i < param.elements; ++i)
-      if (!std::isfinite(param.gradient[i])) return param.spec->name;
-  return {};
 }
 
 }  // namespace moe

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,9 +32,13 @@ struct TrainRow {
   std::span<const int32_t> ids, targets;
 };
 
+// Targets that are asked for, in all rows.
+int64_t CountTargets(std::span<const TrainRow> rows);
+
 struct TrainSizes {
   int64_t max_tokens = 0;  // of a batch
   int64_t max_rows = 1;
+  bool evaluates = false;  // whether Evaluate() is planned for
 };
 
 struct StepLoss {
@@ -60,6 +65,12 @@ struct TrainedParam {
   float* gradient = nullptr;
 };
 
+// Tokens that each expert of a layer got.
+struct ExpertLoad {
+  int64_t layer = 0;
+  std::span<const int32_t> tokens;
+};
+
 // Movable; runs on one thread at a time. Borrows the engine, whose weights it
 // changes.
 class TrainStep {
@@ -78,7 +89,7 @@ class TrainStep {
   absl::StatusOr<StepLoss> Backward(std::span<const TrainRow> rows,
                                     int64_t targets, double aux_weight,
                                     bool add = false);
-  // The loss alone.
+  // The loss alone. Its workspace is allocated by the first call: R101.
   absl::StatusOr<StepLoss> Evaluate(std::span<const TrainRow> rows,
                                     int64_t targets);
 
@@ -91,10 +102,10 @@ class TrainStep {
   // In the order of the manifest. Parameters that no gradient reaches are not
   // among them.
   std::span<const TrainedParam> params() const { return params_; }
-  // The first parameter with a gradient that is not finite; empty: none.
-  std::string FirstBadGradient() const;
+  // Of the last Backward(), layer by layer; none if the module does not count.
+  std::span<const ExpertLoad> loads() const { return loads_; }
 
-  const ModelSpec& model() const { return *model_; }
+  const ModelSpec& model() const { return *engine_->manifest().model; }
 
  private:
   struct Batch {
@@ -102,20 +113,23 @@ class TrainStep {
     float loss_weight = 0, aux_weight = 0;
   };
 
-  TrainStep(BoundEntry grad, BoundEntry eval, BoundEntry norm,
-            BoundEntry update);
-  absl::Status CollectParams(Engine& engine);
+  TrainStep(Engine& engine, const TrainSizes& sizes, BoundEntry grad,
+            BoundEntry norm, BoundEntry update);
+  absl::Status CollectParams();
+  absl::Status CollectLoads();
   absl::Status Connect();
+  absl::Status ConnectBatch(BoundEntry& entry);
   absl::Status Accumulate(bool add);
   absl::StatusOr<Dims> Fill(std::span<const TrainRow> rows, int64_t targets,
                             double aux_weight);
   absl::StatusOr<StepLoss> Run(BoundEntry& entry, const Dims& dims);
 
-  const ModelSpec* model_ = nullptr;
-  ThreadPool* pool_ = nullptr;
+  Engine* engine_;
   TrainSizes sizes_;
-  BoundEntry grad_, eval_, norm_, update_;
+  BoundEntry grad_, norm_, update_;
+  std::optional<BoundEntry> eval_;
   std::vector<TrainedParam> params_;
+  std::vector<ExpertLoad> loads_;
   AnonymousMemory moments_, sums_;
   std::unique_ptr<Batch> batch_;
   std::unique_ptr<float[]> hyper_;

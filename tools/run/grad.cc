@@ -8,8 +8,9 @@
 #include "lib/core/errors.h"
 #include "lib/core/safetensors.h"
 #include "lib/core/status_macros.h"
-#include "runtime/token_ids.h"
+#include "runtime/train/bad_numbers.h"
 #include "runtime/train/stored_tensors.h"
+#include "runtime/train/train_data.h"
 #include "runtime/train/train_step.h"
 #include "tools/run/command.h"
 
@@ -20,27 +21,6 @@ struct GradFlags {
   CommonFlags common;
   std::string ids, gradients;
   bool no_aux = false;
-};
-
-// Rows with the token that follows as target; the last of a row has none.
-struct Rows {
-  std::vector<std::vector<int32_t>> ids, targets;
-  std::vector<TrainRow> rows;
-  int64_t tokens = 0, count = 0;
-
-  explicit Rows(std::vector<std::vector<int32_t>> given)
-      : ids(std::move(given)) {
-    for (const std::vector<int32_t>& row : ids) {
-      targets.emplace_back(row.begin() + 1, row.end()).push_back(-1);
-      tokens += static_cast<int64_t>(row.size());
-      count += static_cast<int64_t>(row.size()) - 1;
-    }
-    for (size_t r = 0; r < ids.size(); ++r)
-      rows.push_back({ids[r], targets[r]});
-  }
-  TrainSizes Sizes() const {
-    return {tokens, static_cast<int64_t>(rows.size())};
-  }
 };
 
 absl::Status WriteGradients(const Manifest& manifest, const TrainStep& step,
@@ -70,25 +50,22 @@ absl::Status Grad(const GradFlags& flags) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                    OpenEngine(flags.common));
   ASSIGN_OR_RETURN(const ModelSpec* model, GetModel(*engine));
-  ASSIGN_OR_RETURN(auto ids, ReadIdsFile(flags.ids, model->vocab_size));
-  for (size_t r = 0; r < ids.size(); ++r)
-    RETURN_IF_ERROR(CheckLength(static_cast<int64_t>(ids[r].size()),
-                                model->max_positions,
-                                Joined(flags.ids, ": row ", r)));
-  const Rows rows(std::move(ids));
-  if (rows.count == 0)
-    return Error(Code::R201, flags.ids, ": has no token that follows another");
+  ASSIGN_OR_RETURN(const TrainData data,
+                   TrainData::OpenRows(
+                       flags.ids, {model->vocab_size, model->max_positions}));
+  const std::vector<TrainRow> rows = data.Windows();
+  const int64_t targets = CountTargets(rows);
+  const TrainSizes sizes{data.tokens(), data.windows()};
   ASSIGN_OR_RETURN(const int64_t limit, MaxMemory(flags.common));
-  ASSIGN_OR_RETURN(const MemoryPlan plan,
-                   PlanTrain(engine->module(), rows.Sizes()));
+  ASSIGN_OR_RETURN(const MemoryPlan plan, PlanTrain(engine->module(), sizes));
   RETURN_IF_ERROR(CheckFits(plan, limit));
   RETURN_IF_ERROR(CheckOutput(flags.gradients));
   RETURN_IF_ERROR(LoadWeights(*engine, flags.common));
-  ASSIGN_OR_RETURN(TrainStep step, TrainStep::Create(*engine, rows.Sizes()));
+  ASSIGN_OR_RETURN(TrainStep step, TrainStep::Create(*engine, sizes));
   ASSIGN_OR_RETURN(const StepLoss loss,
-                   step.Backward(rows.rows, rows.count, flags.no_aux ? 0 : 1));
-  if (const std::string bad = step.FirstBadGradient(); !bad.empty())
-    return Error(Code::R301, "the gradient of ", Quoted(bad), " is not finite");
+                   step.Backward(rows, targets, flags.no_aux ? 0 : 1));
+  if (const std::string bad = FirstBadGradient(step); !bad.empty())
+    return Error(Code::R301, bad, " is not finite");
   if (!flags.gradients.empty())
     RETURN_IF_ERROR(WriteGradients(engine->manifest(), step, flags.gradients));
   ASSIGN_OR_RETURN(const double norm, step.GradientNorm());
@@ -96,10 +73,10 @@ absl::Status Grad(const GradFlags& flags) {
     return PrintJson(Json{{"loss", loss.loss},
                           {"aux_loss", loss.aux_loss},
                           {"grad_norm", norm},
-                          {"targets", rows.count}});
+                          {"targets", targets}});
   return Print(Joined("loss ", Fixed(loss.loss, 6), ", aux loss ",
                       Fixed(loss.aux_loss, 6), ", gradient norm ",
-                      Fixed(norm, 6), ", ", rows.count, " targets\n"));
+                      Fixed(norm, 6), ", ", targets, " targets\n"));
 }
 
 }  // namespace

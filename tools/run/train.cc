@@ -4,20 +4,17 @@
 #include "tools/run/train.h"
 
 #include <signal.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
 #include <charconv>
-#include <filesystem>
 #include <memory>
 #include <optional>
 
-#include "lib/core/atomic_file.h"
 #include "lib/core/errors.h"
-#include "lib/core/mapped_file.h"
 #include "lib/core/status_macros.h"
+#include "runtime/token_ids.h"
 #include "runtime/train/checkpoints.h"
 #include "tools/run/metrics.h"
 
@@ -83,38 +80,49 @@ absl::Status LoadStart(Engine& engine, const TrainFlags& flags,
 
 class TrainRun {
  public:
-  TrainRun(const TrainFlags& flags, Trainer& trainer,
-           std::optional<TrainData> eval)
-      : flags_(flags), trainer_(trainer), eval_(std::move(eval)) {}
+  TrainRun(const TrainFlags& flags, TrainLoop& loop, RowOrder order,
+           const std::optional<TrainData>& eval)
+      : flags_(flags), loop_(loop), order_(std::move(order)) {
+    if (eval) eval_ = eval->Windows();
+  }
 
   absl::Status Run() {
+    const bool counts = !loop_.state().loads().empty();
     ASSIGN_OR_RETURN(
         Metrics metrics,
-        Metrics::Open(flags_.out, trainer_.Identity(), trainer_.step()));
+        Metrics::Open(flags_.out, loop_.Identity(), loop_.step(), counts));
     metrics_ = std::make_unique<Metrics>(std::move(metrics));
     ProgressLine progress(flags_.options.steps);
     const SignalGuard guard;
-    saved_ = trainer_.step();
-    while (trainer_.step() < flags_.options.steps) {
+    saved_ = loop_.step();
+    while (loop_.step() < flags_.options.steps) {
       const double start = Now();
-      ASSIGN_OR_RETURN(const StepReport report, trainer_.Step());
+      ASSIGN_OR_RETURN(const StepReport report,
+                       loop_.Step(order_.Rows(loop_.step())));
       const double seconds = Now() - start;
       RETURN_IF_ERROR(metrics_->Step(report, seconds));
-      progress.Tell(report, seconds);
+      std::optional<RouterSummary> routers;
+      if (counts) {
+        ASSIGN_OR_RETURN(routers,
+                         metrics_->Experts(report, loop_.loads(),
+                                           loop_.state().model().top_k));
+      }
+      progress.Tell(report, seconds, routers);
       RETURN_IF_ERROR(AfterStep(report));
       if (stop_signal != 0) return Stop();
     }
     RETURN_IF_ERROR(Save());
-    return Print(Joined("trained ", trainer_.step(), " steps: ",
-                        CheckpointFolder(flags_.out, trainer_.step()), "\n"));
+    return Print(Joined("trained ", loop_.step(), " steps: ",
+                        CheckpointFolder(flags_.out, loop_.step()), "\n"));
   }
 
  private:
   absl::Status AfterStep(const StepReport& report) {
     const bool last = report.step == flags_.options.steps;
-    if (eval_ && flags_.eval_every > 0 &&
-        (last || report.step % flags_.eval_every == 0)) {
-      ASSIGN_OR_RETURN(const double loss, trainer_.Evaluate(*eval_));
+    const bool due =
+        flags_.eval_every > 0 && report.step % flags_.eval_every == 0;
+    if (!eval_.empty() && (last || due)) {
+      ASSIGN_OR_RETURN(const double loss, loop_.Evaluate(eval_));
       RETURN_IF_ERROR(metrics_->Eval(report.step, loss));
       Note(Joined("step ", report.step, ": eval loss ", Fixed(loss, 4)));
     }
@@ -124,23 +132,24 @@ class TrainRun {
   }
 
   absl::Status Save() {
-    if (saved_ == trainer_.step()) return absl::OkStatus();
+    if (saved_ == loop_.step()) return absl::OkStatus();
     RETURN_IF_ERROR(metrics_->Sync());
-    RETURN_IF_ERROR(trainer_.Save(flags_.out));
-    saved_ = trainer_.step();
+    RETURN_IF_ERROR(loop_.Save(flags_.out));
+    saved_ = loop_.step();
     return DropCheckpoints(flags_.out, flags_.keep);
   }
 
   absl::Status Stop() {
     RETURN_IF_ERROR(Save());
     return Error(stop_signal == SIGINT ? Code::R402 : Code::R401,
-                 "stopped after step ", trainer_.step(),
+                 "stopped after step ", loop_.step(),
                  ", which is saved. Resume: same command with --resume auto.");
   }
 
   const TrainFlags& flags_;
-  Trainer& trainer_;
-  std::optional<TrainData> eval_;
+  TrainLoop& loop_;
+  RowOrder order_;
+  std::vector<TrainRow> eval_;
   std::unique_ptr<Metrics> metrics_;
   int64_t saved_ = -1;
 };
@@ -190,23 +199,25 @@ absl::Status Train(TrainFlags& flags) {
   ASSIGN_OR_RETURN(const int64_t limit, MaxMemory(flags.common));
   const int64_t longest =
       std::max(data.max_row(), eval ? eval->max_row() : int64_t{0});
-  const TrainSizes sizes{flags.options.batch * longest, flags.options.batch};
+  const TrainSizes sizes{flags.options.batch * longest, flags.options.batch,
+                         eval.has_value()};
   ASSIGN_OR_RETURN(const MemoryPlan plan, PlanTrain(engine->module(), sizes));
   RETURN_IF_ERROR(CheckFits(plan, limit));
+  flags.options.data = data.hash().Hex();
+  ASSIGN_OR_RETURN(RowOrder order, RowOrder::Create(data, flags.options));
   ASSIGN_OR_RETURN(const std::string checkpoint, ChooseCheckpoint(flags));
   if (!checkpoint.empty())
     RETURN_IF_ERROR(CheckCheckpoint(checkpoint).status());
   RETURN_IF_ERROR(LoadStart(*engine, flags, checkpoint));
   Note(Joined(data.tokens(), " tokens in ", data.windows(), " rows; ",
               PlanText(plan)));
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<Trainer> trainer,
-      Trainer::Create(*engine, flags.options, std::move(data), longest));
+  ASSIGN_OR_RETURN(const std::unique_ptr<TrainLoop> loop,
+                   TrainLoop::Create(*engine, flags.options, sizes));
   if (!checkpoint.empty()) {
-    RETURN_IF_ERROR(trainer->Resume(checkpoint));
+    RETURN_IF_ERROR(loop->Resume(checkpoint));
     Note(Joined("resumed from ", checkpoint));
   }
-  return TrainRun(flags, *trainer, std::move(eval)).Run();
+  return TrainRun(flags, *loop, std::move(order), eval).Run();
 }
 
 }  // namespace
@@ -216,8 +227,9 @@ Action AddTrain(CLI::App& app) {
   AddModuleFlags(app, flags->common);
   AddTrainFlags(app, *flags);
   app.footer(
-      "Writes RUN/metrics.jsonl and checkpoints RUN/step-N. SIGTERM saves and\n"
-      "exits 75; the same command goes on from there.\n\n"
+      "Writes RUN/metrics.jsonl, RUN/experts.jsonl and checkpoints "
+      "RUN/step-N.\n"
+      "SIGTERM saves and exits 75; the same command goes on from there.\n\n"
       "Example:\n"
       "  moe-run train out.moe --data text.txt --out run --steps 1000 "
       "--lr 1e-3");

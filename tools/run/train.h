@@ -8,8 +8,7 @@
 #include <cstdint>
 #include <string>
 
-#include "runtime/token_ids.h"
-#include "runtime/train/trainer.h"
+#include "runtime/train/train_loop.h"
 #include "tools/run/command.h"
 
 namespace moe::run {

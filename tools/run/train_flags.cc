@@ -49,7 +49,7 @@ void AddTrainFlags(CLI::App& app, TrainFlags& flags) {
       ->capture_default_str();
   app.add_option("--eval-data", flags.eval_data, "held-out data, as --data")
       ->type_name("FILE");
-  number("--eval-every", flags.eval_every, "steps");
+  number("--eval-every", flags.eval_every, "steps; 0: at the end alone");
   app.add_option("--ids-dtype", flags.ids_dtype, "of .bin files")
       ->check(CLI::IsMember({"u16", "u32"}))
       ->capture_default_str();
