@@ -111,6 +111,19 @@ static std::vector<std::string> splitList(StringRef value) {
   return names;
 }
 
+static absl::Status setRecompute(StringRef value,
+                                 std::vector<std::string> &policies) {
+  policies = splitList(value);
+  for (auto [i, policy] : llvm::enumerate(policies))
+    if (!llvm::is_contained({"none", "selective", "full"}, policy) ||
+        llvm::is_contained(ArrayRef(policies).take_front(i), policy))
+      return Error(Code::U103,
+                   "--recompute expects none, selective, full, each once at "
+                   "most, got ",
+                   Quoted(value.str()));
+  return absl::OkStatus();
+}
+
 /// Flags of other versions: refused, never ignored.
 static Flag refused(std::string name, std::string why) {
   return {name,
@@ -143,6 +156,16 @@ static std::vector<Flag> makeFlags(Options &options, std::string &format) {
        .allowed = {"cpu", "cpu:x86-64-v3", "cpu:x86-64-v4", "cpu:native"}},
       choiceFlag("compute", compile.compute, {"f32", "bf16"},
                  "element type of activations; default: as the model"),
+      {.name = "recompute",
+       .set =
+           [&](StringRef value) {
+             return setRecompute(value, compile.recompute);
+           },
+       .value = "LIST",
+       .help = "what gradients compute again instead of keeping it, for "
+               "--entries train: none, selective (default), full; of several "
+               "a run takes the first that fits",
+       .allowed = {"none", "selective", "full"}},
       textFlag("mesh", compile.mesh, "dp=N,ep=N",
                "one program for N ranks that share the experts; every rank "
                "brings its own tokens; default: one device"),

@@ -172,6 +172,9 @@ static ModelFacts collectFacts(ModuleOp module) {
   module.walk([&](nn::CrossEntropyOp op) {
     facts.vocab = cast<RankedTensorType>(op.getX().getType()).getDimSize(1);
   });
+  module.walk([&](nn::HeadLossOp op) {
+    facts.vocab = cast<RankedTensorType>(op.getW().getType()).getDimSize(0);
+  });
   for (auto function : module.getOps<func::FuncOp>()) {
     for (Type type : function.getArgumentTypes())
       if (auto cache = dyn_cast<nn::CacheType>(type))

@@ -99,6 +99,7 @@ absl::Status Compilation::load() {
     RETURN_IF_ERROR(replaceRouters(*module, options.router, logger()));
   pipeline.compute = options.compute;
   pipeline.mesh = options.mesh;
+  pipeline.recompute = options.recompute;
   RETURN_IF_ERROR(selectEntries());
   prepareReproducer();
   return absl::OkStatus();
@@ -172,6 +173,8 @@ void Compilation::prepareReproducer() {
     stream << " compute=" << pipeline.compute;
   if (!pipeline.mesh.empty())
     stream << " mesh=" << pipeline.mesh;
+  if (!pipeline.recompute.empty())
+    stream << " recompute=" << llvm::join(pipeline.recompute, ",");
   stream << (pipeline.functions ? " functions" : "") << "})";
   setReproducer(text + reproducerTrailer(flags), "moe-opt --run-reproducer");
 }

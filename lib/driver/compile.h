@@ -47,6 +47,9 @@ struct CompileOptions {
   std::vector<CpuLevel> levels = {};
   /// "f32" or "bf16"; empty: as the program says.
   std::string compute = {};
+  /// "none", "selective", "full": what gradients compute again instead of
+  /// keeping it. The first is that of @grad; empty: selective.
+  std::vector<std::string> recompute = {};
   /// Where lines about what is done go; may be empty.
   LogLine log = {};
   /// Log the time of each step.

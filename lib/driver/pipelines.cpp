@@ -40,7 +40,10 @@ void moe::addToStep(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(entry::createInlineRouters());
   pm.addPass(entry::createExpandLosses());
   pm.addPass(createCanonicalizerPass());
-  pm.addPass(train::createDeriveTraining());
+  train::DeriveTrainingOptions training;
+  for (const std::string &policy : options.recompute)
+    training.recompute.push_back(policy);
+  pm.addPass(train::createDeriveTraining(training));
   pm.addPass(createCSEPass());
   pm.addPass(entry::createVerifyStep());
 }
@@ -57,6 +60,7 @@ void moe::addToFused(OpPassManager &pm, const PipelineOptions &options) {
   addToLocal(pm, options);
   pm.addPass(fuse::createInlineForward());
   pm.addPass(fuse::createDistributeExperts());
+  pm.addPass(fuse::createFuseHeadLoss());
   pm.addPass(fuse::createGatherDispatch());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
@@ -123,12 +127,17 @@ struct Flags : PassPipelineOptions<Flags> {
   Option<std::string> chip{*this, "chip",
                            llvm::cl::desc("sm_80 or sm_90a, for --moe-to-nvvm"),
                            llvm::cl::init("sm_90a")};
+  ListOption<std::string> recompute{
+      *this, "recompute",
+      llvm::cl::desc(
+          "what gradients compute again instead of keeping it: none, "
+          "selective (default), full")};
   Option<std::string> mesh{
       *this, "mesh",
       llvm::cl::desc("ranks along each axis, as dp=4,ep=4 (default: one)")};
   PipelineOptions get() const {
-    return {compute, {entries.begin(), entries.end()}, isa, functions, chip,
-            mesh};
+    return {compute, {entries.begin(), entries.end()},    isa, functions, chip,
+            mesh,    {recompute.begin(), recompute.end()}};
   }
 };
 } // namespace

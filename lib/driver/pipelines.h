@@ -16,6 +16,8 @@ struct PipelineOptions {
   bool functions = false;           // no model: the program has entries already
   std::string chip = "sm_90a";      // sm_80 or sm_90a, for --moe-to-nvvm
   std::string mesh = {};            // "dp=4,ep=4"; empty: one device
+  /// none, selective, full: of the gradients there will be; empty: selective.
+  std::vector<std::string> recompute = {};
 };
 
 void addToModel(OpPassManager &pm, const PipelineOptions &options);

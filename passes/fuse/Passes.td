@@ -18,6 +18,16 @@ def InlineForward : Pass<"moe-inline-forward", "::mlir::ModuleOp"> {
   let summary = "replaces operations with a gradient of their own by what they compute";
 }
 
+def FuseHeadLoss : Pass<"moe-fuse-head-loss", "::mlir::ModuleOp"> {
+  let summary = "output projection, loss and their gradients as one operation";
+  let description = [{
+    A cross-entropy of a product and the gradients of both become one
+    `nn.head_loss`, which has logits for a chunk of tokens at a time. A head with
+    a bias, or whose logits are read elsewhere, stays as it is.
+  }];
+  let dependentDialects = ["::mlir::nn::NnDialect"];
+}
+
 def GatherDispatch : Pass<"moe-gather-dispatch", "::mlir::ModuleOp"> {
   let summary = "reads token rows in the grouped product instead of copying them";
 }

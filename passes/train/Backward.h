@@ -10,7 +10,7 @@
 #ifndef MOE_PASSES_TRAIN_BACKWARD_H
 #define MOE_PASSES_TRAIN_BACKWARD_H
 
-#include "dialect/moe/MoeDialect.h"
+#include "passes/train/Recompute.h"
 
 #include "llvm/ADT/DenseSet.h"
 
@@ -48,9 +48,10 @@ struct ParamStack {
 class BlockGradients {
 public:
   /// Operations are built by |builder|, which belongs to the caller, as does
-  /// |active|.
-  BlockGradients(OpBuilder &builder, const Activity &active)
-      : builder(builder), active(active) {}
+  /// |active|. Loops keep what |recompute| does not let them compute again.
+  BlockGradients(OpBuilder &builder, const Activity &active,
+                 Recompute recompute)
+      : builder(builder), active(active), recompute(recompute) {}
 
   /// Adds a term to the gradient of |value|.
   void add(Value value, Value term);
@@ -65,6 +66,7 @@ public:
 
   OpBuilder &builder;
   const Activity &active;
+  const Recompute recompute;
   /// What run() found of parameters: single reads, and loops over them.
   SmallVector<ParamRead> reads;
   SmallVector<ParamStack> stacks;
@@ -80,6 +82,10 @@ Value sum(OpBuilder &builder, Location loc, Value x, Value y);
 
 /// Erases the operations of |block| that nobody needs.
 void eraseDead(Block &block);
+
+/// Lets the gradients of weighted sums of products in |block| do without the
+/// products.
+void weighInside(Block &block);
 
 /// Builds the backward loop of |loop| from the gradients of its results, adds
 /// those of what it reads, and lets it keep what the backward loop needs.

@@ -164,9 +164,40 @@ struct DeriveTraining : train::impl::DeriveTrainingBase<DeriveTraining> {
     return success();
   }
 
-  LogicalResult derive(func::FuncOp grad) {
+  LogicalResult deriveAll(func::FuncOp grad) {
+    SmallVector<Recompute> policies;
+    for (const std::string &text : recompute) {
+      std::optional<Recompute> policy = parseRecompute(text);
+      if (!policy)
+        return grad.emitOpError("expects recompute none, selective or full, "
+                                "got ")
+               << text;
+      policies.push_back(*policy);
+    }
+    if (policies.empty())
+      policies.push_back(Recompute::Selective);
     if (failed(joinTied()))
       return failure();
+    // The first policy is that of @grad.
+    SmallVector<func::FuncOp> gradients{grad};
+    for (size_t i = 1; i < policies.size(); ++i) {
+      std::string name = "grad_" + recompute[i];
+      if (getOperation().lookupSymbol(name))
+        return grad.emitOpError("is derived twice with recompute ")
+               << recompute[i];
+      func::FuncOp other = grad.clone();
+      other.setName(name);
+      other->setAttr("nn.entry", StringAttr::get(&getContext(), name));
+      gradients.push_back(other);
+      getOperation().insert(std::next(grad->getIterator()), other);
+    }
+    for (auto [function, policy] : llvm::zip(gradients, policies))
+      if (failed(derive(function, policy)))
+        return failure();
+    return success();
+  }
+
+  LogicalResult derive(func::FuncOp grad, Recompute policy) {
     // Lets verify-step tell a gradient from an entry that was fused too early.
     grad->setAttr("nn.gradient_of", FlatSymbolRefAttr::get(grad));
     SmallVector<std::string> trainable;
@@ -175,10 +206,12 @@ struct DeriveTraining : train::impl::DeriveTrainingBase<DeriveTraining> {
         trainable.push_back(param.getSymName().str());
     if (trainable.empty())
       return grad.emitOpError("reads no parameter that can be trained");
-    Gradient gradient(grad);
+    Gradient gradient(grad, policy);
     if (failed(gradient.chooseParams(trainable)) ||
         failed(gradient.build(/*seeded=*/true)))
       return failure();
+    if (getOperation().lookupSymbol("update"))
+      return success();
     deriveNorm(gradient.getParams());
     deriveUpdate(gradient.getParams());
     return success();
@@ -189,7 +222,7 @@ struct DeriveTraining : train::impl::DeriveTrainingBase<DeriveTraining> {
     if (grad && grad->hasAttr("nn.entry") && grad.getNumResults() == 3 &&
         grad.getResultAttr(0, "nn.name") ==
             StringAttr::get(&getContext(), "objective") &&
-        failed(derive(grad)))
+        failed(deriveAll(grad)))
       signalPassFailure();
   }
 };

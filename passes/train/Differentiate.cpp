@@ -49,7 +49,12 @@ struct Differentiate : train::impl::DifferentiateBase<Differentiate> {
     if (gradient->hasAttr("nn.entry"))
       gradient->setAttr("nn.entry", StringAttr::get(&getContext(), name));
     module.insert(std::next(primal->getIterator()), gradient);
-    Gradient builder(gradient);
+    std::optional<Recompute> policy = parseRecompute(recompute);
+    if (!policy)
+      return primal.emitOpError("expects recompute none, selective or full, "
+                                "got ")
+             << recompute;
+    Gradient builder(gradient, *policy);
     if (failed(builder.chooseArguments(llvm::to_vector(of))) ||
         failed(builder.chooseParams(llvm::to_vector(wrt))))
       return failure();

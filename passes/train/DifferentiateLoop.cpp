@@ -15,21 +15,13 @@ using namespace mlir;
 using namespace mlir::moe;
 using namespace mlir::moe::train;
 
-/// Whether the backward loop computes |op| again instead of keeping its result:
-/// it reads a parameter, is a constant, or moves elements of its operands.
-static bool isComputedAgain(Operation *op) {
-  return op->hasTrait<OpTrait::ConstantLike>() ||
-         isa<nn::ParamGetOp, nn::BroadcastOp, nn::ReshapeOp, arith::ExtFOp,
-             DispatchOp, PlanIndicesOp, StopGradientOp>(op);
-}
-
 namespace {
 class LoopBackward {
 public:
   LoopBackward(nn::LayersOp loop, BlockGradients &outer)
       : loop(loop), outer(outer), loc(loop.getLoc()),
         forward(loop.getBody().front()), builder(loop.getContext()),
-        inner(builder, outer.active) {
+        inner(builder, outer.active, outer.recompute) {
     region.push_back(new Block());
     body = &region.front();
     builder.setInsertionPointToEnd(body);
@@ -46,7 +38,9 @@ public:
     if (failed(yieldParams()))
       return failure();
     nn::YieldOp::create(builder, loc, yields);
+    weighInside(*body);
     eraseDead(*body);
+    yields = llvm::to_vector(body->getTerminator()->getOperands());
     keep();
     return finish();
   }
@@ -150,18 +144,30 @@ private:
     return success();
   }
 
-  /// Values of the forward loop that the backward loop reads.
+  /// Values of the forward loop that the backward loop reads are kept or
+  /// computed again.
   void keep() {
-    map.map(loop.getLayerIndex(), body->getArgument(0));
-    OpBuilder front(&body->front());
+    Value layer = loop.getLayerIndex();
+    map.map(layer, body->getArgument(0));
     SmallVector<OpOperand *> reads;
+    SmallVector<Value> needed;
     body->walk([&](Operation *op) {
       for (OpOperand &operand : op->getOpOperands())
-        if (operand.get().getParentBlock() == &forward)
+        if (operand.get().getParentBlock() == &forward) {
           reads.push_back(&operand);
+          if (operand.get() != layer)
+            needed.push_back(operand.get());
+        }
     });
+    for (Value value : valuesToKeep(forward, needed, outer.recompute)) {
+      kept.push_back(value);
+      map.map(value, body->addArgument(value.getType(), loc));
+    }
+    OpBuilder front(&body->front());
     for (OpOperand *read : reads)
       read->set(here(read->get(), front));
+    for (Operation *op : llvm::reverse(again))
+      sink(op);
   }
 
   /// |value| of the forward loop in the backward loop.
@@ -169,15 +175,21 @@ private:
     if (value.getParentBlock() != &forward || map.contains(value))
       return map.lookupOrDefault(value);
     Operation *op = value.getDefiningOp();
-    if (op && isComputedAgain(op)) {
-      for (Value operand : op->getOperands())
-        map.map(operand, here(operand, front));
-      return front.clone(*op, map)->getResult(0);
+    for (Value operand : op->getOperands())
+      here(operand, front);
+    again.push_back(front.clone(*op, map));
+    return map.lookup(value);
+  }
+
+  /// Moves |op| to its first reader, so that nothing waits in memory.
+  void sink(Operation *op) {
+    Operation *first = nullptr;
+    for (Operation *user : op->getUsers()) {
+      Operation *own = body->findAncestorOpInBlock(*user);
+      if (!first || own->isBeforeInBlock(first))
+        first = own;
     }
-    kept.push_back(value);
-    Value argument = body->addArgument(value.getType(), loc);
-    map.map(value, argument);
-    return argument;
+    op->moveBefore(first);
   }
 
   LogicalResult finish() {
@@ -258,6 +270,7 @@ private:
   SmallVector<Value> carriedInits, captured, sliced;
   llvm::MapVector<StringAttr, Value> params;
   SmallVector<Value> kept;
+  SmallVector<Operation *> again;
   IRMapping map;
 };
 } // namespace

@@ -84,7 +84,7 @@ LogicalResult Gradient::build(bool seeded) {
   Value y = end->getOperand(0);
   Value dy = seeded ? nn::splat(builder, loc, y.getType(), y, 1)
                     : Value(block.addArgument(y.getType(), loc));
-  BlockGradients gradients(builder, active);
+  BlockGradients gradients(builder, active, recompute);
   gradients.add(y, dy);
   if (failed(gradients.run(block)))
     return failure();
@@ -199,6 +199,7 @@ void Gradient::finish(bool seeded) {
   for (const std::string &name : names)
     attributes.push_back(builder.getDictionaryAttr(
         builder.getNamedAttr("nn.name", builder.getStringAttr(name))));
+  weighInside(block);
   function.setFunctionType(builder.getFunctionType(block.getArgumentTypes(),
                                                    end->getOperandTypes()));
   function.setArgAttrsAttr(builder.getArrayAttr(arguments));

@@ -12,9 +12,10 @@
 namespace mlir::moe::train {
 class Gradient {
 public:
-  explicit Gradient(func::FuncOp function)
-      : function(function), builder(function.getContext()),
-        loc(function.getLoc()), block(function.getBody().front()) {}
+  Gradient(func::FuncOp function, Recompute recompute)
+      : function(function), recompute(recompute),
+        builder(function.getContext()), loc(function.getLoc()),
+        block(function.getBody().front()) {}
 
   /// Arguments by name or number.
   LogicalResult chooseArguments(ArrayRef<std::string> names);
@@ -39,6 +40,7 @@ private:
   void finish(bool seeded);
 
   func::FuncOp function;
+  Recompute recompute;
   OpBuilder builder;
   Location loc;
   Block &block;

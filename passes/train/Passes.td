@@ -17,9 +17,14 @@ def Differentiate : Pass<"moe-differentiate", "::mlir::ModuleOp"> {
     and 0 where nothing reaches it. Names (`nn.name`) are `grad.` and the name
     of the argument, parameter or result.
 
-    A layers loop keeps the values that its backward loop reads, stacked by
-    layer; what only moves elements is computed again, a plan never is. Bodies
-    of experts run as grouped operations, forward and backward.
+    A layers loop keeps values for its backward loop, stacked by layer: the
+    fewest bytes from which the rest can be computed again, as `recompute` lets
+    it: `none` what moves elements, `selective` norms, activations and other
+    element-wise operations too, `full` products and attention too. Choices of
+    experts and plans are never computed again. Gradients are the same to the
+    bit. Bodies of experts run as grouped operations, forward and backward, and
+    weights of experts are taken into account before their last product, so
+    that none of its rows is kept.
 
     Integers, plans, masks and `moe.stop_gradient` carry no gradient. Any other
     operation without a rule that a gradient reaches is refused by name.
@@ -27,7 +32,8 @@ def Differentiate : Pass<"moe-differentiate", "::mlir::ModuleOp"> {
   let options = [
     Option<"entry", "entry", "std::string", "\"\"", "the function to differentiate">,
     ListOption<"of", "of", "std::string", "arguments, by nn.name or number, that get a gradient">,
-    ListOption<"wrt", "wrt", "std::string", "params (default), none, or names of parameters">
+    ListOption<"wrt", "wrt", "std::string", "params (default), none, or names of parameters">,
+    Option<"recompute", "recompute", "std::string", "\"selective\"", "none, selective or full">
   ];
   let dependentDialects = ["::mlir::moe::MoeDialect", "::mlir::nn::NnDialect"];
 }
@@ -39,8 +45,12 @@ def DeriveTraining : Pass<"moe-derive-training", "::mlir::ModuleOp"> {
     result with respect to every floating-point parameter that it reads (f32,
     `[L, …]` where the parameter has layers), and beside it `@grad_norm`, the
     sum of the squares of all gradients, and `@update`, one AdamW step of all
-    parameters. A program without it stays as it is.
+    parameters. A program without it stays as it is. With several policies of
+    `recompute` the first is that of `@grad`, others that of `@grad_POLICY`.
   }];
+  let options = [
+    ListOption<"recompute", "recompute", "std::string", "none, selective or full (default: selective)">
+  ];
   let dependentDialects = ["::mlir::moe::MoeDialect", "::mlir::nn::NnDialect"];
 }
 

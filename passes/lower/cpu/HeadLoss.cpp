@@ -26,8 +26,9 @@ class HeadLossEmitter {
 public:
   HeadLossEmitter(EntryContext &c, nn::HeadLossOp op)
       : c(c), e(c.e), op(op), x(c.buffer(op.getX())), w(c.buffer(op.getW())),
-        targets(c.buffer(op.getTargets())), y(c.buffer(op.getY())), vocab(tensorOf(op.getW()).getDimSize(0)),
-        k(lastDim(op.getW())), f32(e.b.getF32Type()) {
+        targets(c.buffer(op.getTargets())), y(c.buffer(op.getY())),
+        vocab(tensorOf(op.getW()).getDimSize(0)), k(lastDim(op.getW())),
+        f32(e.b.getF32Type()) {
     logits = {c.scratch(op), f32, {}, {}, vocab};
     scale = e.splatF32(float(op.getScale().convertToDouble()));
   }
@@ -125,8 +126,8 @@ private:
           e.storeScalar(e.address(y, token), f32, e.f32(0));
           if (op.getDy())
             e.lanes(vocab, [&](Value at, Value mask) {
-            e.store(logits, row, at, e.splatF32(0), mask);
-          });
+              e.store(logits, row, at, e.splatF32(0), mask);
+            });
           return {};
         });
   }

@@ -234,8 +234,8 @@ LogicalResult emitWeigh(EntryContext &c, Operation *op) {
                &w = c.buffer(weigh.getW());
   e.parallel(y.rows, Emitter::grainFor(width), [&](Value row) {
     Value slot = e.toI64(loadInt(e, plan.row2slot, row));
-    Value weight = e.splat(
-        e.loadScalar(e.offset(w.base, slot, w.element), w.element));
+    Value weight =
+        e.splat(e.loadScalar(e.offset(w.base, slot, w.element), w.element));
     e.lanes(width, [&](Value column, Value mask) {
       e.store(y, row, column, e.mulF(weight, e.load(rows, row, column, mask)),
               mask);
