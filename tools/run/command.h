@@ -53,6 +53,7 @@ Action AddScore(CLI::App& app);
 Action AddGenerate(CLI::App& app);
 Action AddTrain(CLI::App& app);
 Action AddExport(CLI::App& app);
+Action AddReport(CLI::App& app);
 Action AddGrad(CLI::App& app);
 Action AddCall(CLI::App& app);
 Action AddBench(CLI::App& app);

@@ -37,6 +37,7 @@ constexpr Command kCommands[] = {
     {"generate", "continue a prompt", AddGenerate},
     {"score", "negative log-likelihood of given tokens", AddScore},
     {"train", "train on a file, with checkpoints", AddTrain},
+    {"report", "tables and pictures of a training run", AddReport},
     {"export", "write a checkpoint as a Hugging Face folder", AddExport},
     {"grad", "one backward pass: loss and gradients", AddGrad},
     {"call", "run any entry on tensors from a file", AddCall},
