@@ -18,6 +18,11 @@ struct moe_session {
   std::vector<moe::Chunk> chunks;
 };
 
+struct moe_trainer {
+  moe::Trainer trainer;
+  std::vector<moe::TrainingRow> rows;
+};
+
 namespace {
 
 void Store(moe_error** error, const moe::Failure& failure) {
@@ -114,4 +119,82 @@ int moe_session_step(moe_session* session, size_t count,
 
 const float* moe_session_logits(const moe_session* session, size_t i) {
   return session->session.logits(i).data();
+}
+
+void moe_trainer_default_options(moe_trainer_options* options) {
+  const moe::TrainerOptions o;
+  *options = {.learning_rate = o.learning_rate,
+              .min_learning_rate = o.min_learning_rate,
+              .warmup_steps = o.warmup_steps,
+              .schedule_steps = o.schedule_steps,
+              .weight_decay = o.weight_decay,
+              .beta1 = o.beta1,
+              .beta2 = o.beta2,
+              .epsilon = o.epsilon,
+              .clip_norm = o.clip_norm,
+              .router_losses = o.router_losses,
+              .max_tokens = o.max_tokens,
+              .max_rows = o.max_rows,
+              .passes = o.passes,
+              .seed = o.seed,
+              .resume_from = nullptr};
+}
+
+moe_trainer* moe_trainer_create(const moe_model* model,
+                                const moe_trainer_options* options,
+                                moe_error** error) {
+  moe::TrainerOptions wanted;
+  if (options != nullptr)
+    wanted = {.learning_rate = options->learning_rate,
+              .min_learning_rate = options->min_learning_rate,
+              .warmup_steps = options->warmup_steps,
+              .schedule_steps = options->schedule_steps,
+              .weight_decay = options->weight_decay,
+              .beta1 = options->beta1,
+              .beta2 = options->beta2,
+              .epsilon = options->epsilon,
+              .clip_norm = options->clip_norm,
+              .router_losses = options->router_losses,
+              .max_tokens = options->max_tokens,
+              .max_rows = options->max_rows,
+              .passes = options->passes,
+              .seed = options->seed,
+              .resume_from =
+                  options->resume_from == nullptr ? "" : options->resume_from};
+  auto trainer = model->model.trainer(wanted);
+  if (trainer) return new (std::nothrow) moe_trainer{*std::move(trainer), {}};
+  Store(error, trainer.error());
+  return nullptr;
+}
+
+void moe_trainer_free(moe_trainer* trainer) { delete trainer; }
+
+int moe_trainer_step(moe_trainer* trainer, size_t rows, const int32_t* ids,
+                     const size_t* offsets, moe_training_step* result,
+                     moe_error** error) {
+  trainer->rows.clear();
+  for (size_t i = 0; i < rows; ++i)
+    trainer->rows.push_back(
+        {.ids = std::span(ids + offsets[i], offsets[i + 1] - offsets[i]),
+         .targets = {}});
+  const auto step = trainer->trainer.step(trainer->rows);
+  if (!step) {
+    Store(error, step.error());
+    return -1;
+  }
+  if (result != nullptr)
+    *result = {.step = step->step,
+               .loss = step->loss,
+               .aux_loss = step->aux_loss,
+               .gradient_norm = step->gradient_norm,
+               .learning_rate = step->learning_rate,
+               .skipped = step->skipped ? 1 : 0};
+  return 0;
+}
+
+int moe_trainer_save(moe_trainer* trainer, const char* run, moe_error** error) {
+  const auto saved = trainer->trainer.save(run);
+  if (saved) return 0;
+  Store(error, saved.error());
+  return -1;
 }

@@ -2,14 +2,12 @@
 #include "runtime/include/moe/model.h"
 
 #include <cstring>
-#include <new>
 
 #include "lib/core/errors.h"
 #include "lib/core/status_macros.h"
-#include "runtime/engine.h"
 #include "runtime/entry_call.h"
 #include "runtime/generator.h"
-#include "runtime/memory_plan.h"
+#include "runtime/model_state.h"
 #include "runtime/stepper.h"
 #include "runtime/utf8.h"
 
@@ -23,27 +21,6 @@ static_assert(static_cast<int>(ElementType::kBool) + 1 == kDTypeCount &&
                   static_cast<int>(DType::kBF16) &&
               static_cast<int>(ElementType::kI32) ==
                   static_cast<int>(DType::kI32));
-
-Failure ToFailure(const absl::Status& status) {
-  return Failure(InfoOf(CodeOf(status)).name,
-                 Escaped(std::string_view(status.message().data(),
-                                          status.message().size())),
-                 ExitCode(status));
-}
-
-// Runs |body|, which gives an absl::StatusOr; nothing thrown gets out.
-template <typename T, typename Body>
-Result<T> Guarded(Body&& body) {
-  try {
-    absl::StatusOr<T> result = body();
-    if (!result.ok()) return ToFailure(result.status());
-    return *std::move(result);
-  } catch (const std::bad_alloc&) {
-    return ToFailure(Error(Code::R101, "memory ran out"));
-  } catch (const std::exception& error) {
-    return ToFailure(Error(Code::I002, error.what()));
-  }
-}
 
 bool IsDense(const ArrayView& array) {
   int64_t step = 1;
@@ -104,10 +81,6 @@ const ArrayView* Outputs::find(std::string_view name) const {
     if (named.name == name) return &named.array;
   return nullptr;
 }
-
-struct Model::State {
-  std::unique_ptr<Engine> engine;
-};
 
 struct Session::State {
   std::shared_ptr<const Model::State> model;

@@ -74,6 +74,10 @@ absl::StatusOr<StepReport> TrainLoop::Step(std::span<const TrainRow> rows) {
   StepReport report;
   const int64_t targets = CountTargets(rows);
   const auto size = static_cast<size_t>(options_.batch);
+  const auto most = size * static_cast<size_t>(options_.accumulate);
+  if (rows.empty() || rows.size() > most)
+    return Error(Code::R203, "a step of ", rows.size(), " rows; 1 to ", most,
+                 " were asked for");
   const size_t passes = (rows.size() + size - 1) / size;
   for (size_t at = 0; at < rows.size(); at += size) {
     const auto part = rows.subspan(at, std::min(size, rows.size() - at));
@@ -86,7 +90,6 @@ absl::StatusOr<StepReport> TrainLoop::Step(std::span<const TrainRow> rows) {
     report.loss.loss += loss.loss;
     report.loss.aux_loss += loss.aux_loss / static_cast<double>(passes);
   }
-  if (passes == 0) return Error(Code::R203, "a step takes at least one row");
   for (const TrainRow& row : rows)
     report.tokens += static_cast<int64_t>(row.ids.size());
   ASSIGN_OR_RETURN(report.grad_norm, state_.GradientNorm());

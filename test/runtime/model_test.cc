@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <moe/model.h>
 
+#include <cmath>
 #include <thread>
 
 #include "test/runtime/toy_model.h"
@@ -117,6 +118,28 @@ TEST_F(ModelTest, ErrorsAreValues) {
   EXPECT_EQ(session->generate("a", {.max_new_tokens = 8}).error().code(),
             "MOE-R203");
   EXPECT_TRUE(session->generate("a", {.max_new_tokens = 7}));
+}
+
+TEST_F(ModelTest, TrainersThatCannotBe) {
+  const Model model = Load();
+  const auto expect = [&](const TrainerOptions& options, const char* code) {
+    const auto trainer = model.trainer(options);
+    ASSERT_FALSE(trainer.ok());
+    EXPECT_EQ(trainer.error().code(), code) << trainer.error().message();
+    EXPECT_EQ(trainer.error().exit_code(), 2);
+  };
+  expect({}, "MOE-U108");
+  expect({.learning_rate = 0}, "MOE-U103");
+  expect({.learning_rate = std::nan("")}, "MOE-U103");
+  expect({.min_learning_rate = 1}, "MOE-U103");
+  expect({.warmup_steps = -1}, "MOE-U103");
+  expect({.weight_decay = std::nan("")}, "MOE-U103");
+  expect({.beta2 = 1}, "MOE-U103");
+  expect({.epsilon = 0}, "MOE-U103");
+  expect({.clip_norm = -1}, "MOE-U103");
+  expect({.max_tokens = 0}, "MOE-U103");
+  expect({.max_tokens = 8, .max_rows = 9}, "MOE-U103");
+  expect({.passes = 65}, "MOE-U103");
 }
 
 TEST_F(ModelTest, FromC) {

@@ -87,6 +87,56 @@ int moe_session_step(moe_session* session, size_t count,
                      const size_t* offsets, moe_error** error);
 const float* moe_session_logits(const moe_session* session, size_t i);
 
+/*
+ * A trainer of a model whose module was compiled with --entries train; its
+ * steps change the weights of the model. See moe::Trainer. One of a model at a
+ * time, for one thread.
+ */
+typedef struct moe_trainer moe_trainer;
+
+typedef struct moe_trainer_options {
+  double learning_rate; /* the largest */
+  double min_learning_rate;
+  int64_t warmup_steps;
+  int64_t schedule_steps; /* where the learning rate is least; 0: no fall */
+  double weight_decay;
+  double beta1, beta2, epsilon;
+  double clip_norm;        /* 0: any */
+  double router_losses;    /* what the losses of routers count */
+  int64_t max_tokens;      /* of a backward pass */
+  int64_t max_rows;        /* of a step */
+  int64_t passes;          /* backward passes that a step is split into */
+  uint64_t seed;           /* of weights, where none were loaded */
+  const char* resume_from; /* a folder RUN or RUN/step-N, or NULL */
+} moe_trainer_options;
+
+void moe_trainer_default_options(moe_trainer_options* options);
+
+typedef struct moe_training_step {
+  int64_t step; /* how many are done */
+  double loss;  /* mean cross-entropy of all targets, in nats */
+  double aux_loss;
+  double gradient_norm;
+  double learning_rate;
+  int skipped; /* a number was not finite: nothing was updated */
+} moe_training_step;
+
+/* NULL on failure. |options| NULL: the default. */
+moe_trainer* moe_trainer_create(const moe_model* model,
+                                const moe_trainer_options* options,
+                                moe_error** error);
+void moe_trainer_free(moe_trainer* trainer);
+/*
+ * One step over |rows| sequences, of which the i-th is ids[offsets[i]] to
+ * ids[offsets[i + 1] - 1]; each id is the target of the one before it. 0, or -1
+ * on failure. |result| may be NULL.
+ */
+int moe_trainer_step(moe_trainer* trainer, size_t rows, const int32_t* ids,
+                     const size_t* offsets, moe_training_step* result,
+                     moe_error** error);
+/* Writes the folder RUN/step-N. 0, or -1 on failure. */
+int moe_trainer_save(moe_trainer* trainer, const char* run, moe_error** error);
+
 #ifdef __cplusplus
 }
 #endif

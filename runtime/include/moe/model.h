@@ -12,6 +12,12 @@
 //                       return true;
 //                     });
 //
+// A module compiled with --entries train learns:
+//
+//   auto trainer = model->trainer({.learning_rate = 3e-4});
+//   auto step = trainer->step(batch);  // rows of token ids
+//   trainer->save("RUN");              // a checkpoint, RUN/step-1
+//
 // Standard types only; errors are values; nothing throws and nothing is global.
 // A module holds native code: loading one means trusting whoever made it.
 
@@ -229,6 +235,77 @@ class Session {
   std::unique_ptr<State> state_;
 };
 
+struct TrainerOptions {
+  double learning_rate = 1e-3;  // the largest
+  double min_learning_rate = 0;
+  int64_t warmup_steps = 0;  // of linear rise
+  // A half wave from the largest to the smallest ends here; 0: no fall.
+  int64_t schedule_steps = 0;
+  double weight_decay = 0.1;  // of matrices
+  double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
+  double clip_norm = 1;          // of all gradients together; 0: any
+  double router_losses = 1;      // what the losses of routers count
+  int64_t max_tokens = 4096;     // of a backward pass
+  int64_t max_rows = 64;         // of a step
+  int64_t passes = 1;            // backward passes that a step is split into
+  uint64_t seed = 1;             // of weights, where none were loaded
+  std::string resume_from = {};  // a folder RUN or RUN/step-N, whose weights
+                                 // are loaded if none were
+};
+
+// A sequence to learn. targets[i] is the token behind ids[i], or -1 where none
+// is asked for; empty: each id is the target of the one before it.
+struct TrainingRow {
+  std::span<const int32_t> ids = {};
+  std::span<const int32_t> targets = {};
+};
+
+// Tokens that each expert of a layer got.
+struct ExpertTokens {
+  int64_t layer = 0;
+  std::vector<int64_t> tokens;
+};
+
+struct TrainingStep {
+  int64_t step = 0;     // how many are done
+  double loss = 0;      // mean cross-entropy of all targets, in nats
+  double aux_loss = 0;  // of routers
+  double gradient_norm = 0;
+  double learning_rate = 0;
+  bool skipped = false;   // a number was not finite: nothing was updated
+  std::string first_bad;  // the first tensor that had one
+  std::vector<ExpertTokens> experts;
+};
+
+// Steps of AdamW over the weights of a model, which they change: no session of
+// the model may run during a step. Not thread-safe. Movable; keeps its model
+// alive. What steps do is a function of weights, rows and options alone.
+class Trainer {
+ public:
+  Trainer(Trainer&&) noexcept;
+  Trainer& operator=(Trainer&&) noexcept;
+  ~Trainer();
+
+  // One step. A failure with exit code 7 once five in a row gave numbers that
+  // are not finite.
+  Result<TrainingStep> step(std::span<const TrainingRow> rows);
+  Result<TrainingStep> step(const std::vector<std::vector<int32_t>>& rows);
+  // Mean cross-entropy, in nats.
+  Result<double> evaluate(std::span<const TrainingRow> rows);
+  Result<double> evaluate(const std::vector<std::vector<int32_t>>& rows);
+  // Steps done, those before a resume included.
+  int64_t steps() const;
+  // Writes RUN/step-N, which is complete or does not exist, and gives its path.
+  // `moe-run export` makes a Hugging Face folder of it.
+  Result<std::string> save(const std::string& run);
+
+ private:
+  friend class Model;
+  struct State;
+  explicit Trainer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
 // A module with its weights. Cheap to copy; copies share everything. Safe to
 // use from several threads.
 class Model {
@@ -238,6 +315,10 @@ class Model {
 
   Result<Session> session(const SessionOptions& options = {}) const;
 
+  // For a module compiled with --entries train; one at a time, and on one
+  // thread. Weights that were not loaded are made.
+  Result<Trainer> trainer(const TrainerOptions& options = {}) const;
+
   const std::string& name() const;
   // 0 for modules of functions without a model.
   int64_t vocab_size() const;
@@ -245,6 +326,7 @@ class Model {
 
  private:
   friend class Session;
+  friend class Trainer;
   struct State;
   explicit Model(std::shared_ptr<const State> state);
   std::shared_ptr<const State> state_;

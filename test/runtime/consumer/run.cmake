@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # Installs the runtime of BUILD under WORK, builds the consumers against it, runs
-# them on what TOY writes and, where COMPILE is a compiler, on MODEL compiled, and
-# checks what the archive weighs and shows and what the programs need.
+# them on what TOY writes and, where COMPILE is a compiler, on MODEL compiled and
+# trained on TEXT, and checks what the archive weighs and shows and what the
+# programs need.
 file(REMOVE_RECURSE "${WORK}")
+file(MAKE_DIRECTORY "${WORK}")
 function(run)
-  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE text ERROR_VARIABLE text)
+  execute_process(COMMAND ${ARGN} WORKING_DIRECTORY "${WORK}" RESULT_VARIABLE result OUTPUT_VARIABLE text ERROR_VARIABLE text)
   if(NOT result EQUAL 0)
     message(FATAL_ERROR "${ARGN}: ${result}\n${text}")
   endif()
@@ -30,6 +32,20 @@ run_both("${WORK}/toy/toy.moe" "${WORK}/toy/weights")
 if(COMPILE)
   run("${COMPILE}" "${MODEL}" -o "${WORK}/model.moe")
   run_both("${WORK}/model.moe" "${MODEL}")
+
+  # Both train 20 steps: the same losses and files to the bit, and the last losses are far below the first.
+  run("${COMPILE}" "${MODEL}" --entries train --target cpu:native -o "${WORK}/train.moe")
+  run("${WORK}/build/train" "${WORK}/train.moe" "${TEXT}" run)
+  set(first "${text}")
+  run("${WORK}/build/train_c" "${WORK}/train.moe" "${TEXT}" run_c)
+  string(REPLACE "run_c/" "run/" text "${text}")
+  if(NOT text STREQUAL first OR NOT text MATCHES "^1 5\\.[0-9]+\n2 .*\n20 ([0-9.]+)\nrun/step-20\n$" OR CMAKE_MATCH_1 GREATER 4)
+    message(FATAL_ERROR "train: ${first}train_c: ${text}")
+  endif()
+  message("20 steps, last loss ${CMAKE_MATCH_1}")
+  foreach(file model optimizer)
+    run("${CMAKE_COMMAND}" -E compare_files "${WORK}/run/step-20/${file}.safetensors" "${WORK}/run_c/step-20/${file}.safetensors")
+  endforeach()
 endif()
 
 set(archive "${WORK}/prefix/lib/libmoe_runtime.a")
@@ -42,14 +58,14 @@ run(nm --demangle --extern-only --defined-only "${archive}")
 string(REGEX MATCHALL "[0-9a-f]+ [A-TV-Z] [^\n]*" shown "${text}")
 list(LENGTH shown count)
 foreach(line IN LISTS shown)
-  if(NOT line MATCHES " (moe_[a-z_]+|moe::(Model|Session|Outputs|SizeOf)[^\n]*)$")
+  if(NOT line MATCHES " (moe_[a-z_]+|moe::(Model|Session|Trainer|Outputs|SizeOf)[^\n]*)$")
     message(FATAL_ERROR "the archive shows ${line}")
   endif()
 endforeach()
 if(count LESS 20)
   message(FATAL_ERROR "the archive shows ${count} symbols only: ${text}")
 endif()
-foreach(program consumer consumer_c)
+foreach(program consumer consumer_c train train_c)
   run(readelf -dW "${WORK}/build/${program}")
   string(REGEX MATCHALL "NEEDED[^\n]*" needed "${text}")
   foreach(line IN LISTS needed)
