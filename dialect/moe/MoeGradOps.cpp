@@ -29,8 +29,8 @@ static LogicalResult checkWeights(Loc loc, StringRef name, Value plan,
   if (w.getRank() == 2 && w.getDimSize(1) == planOf(plan).getK())
     return success();
   return emitOptionalError(
-      loc, "moe.", name,
-      " expects weights [T, K] with the K of the plan, got ", w);
+      loc, "moe.", name, " expects weights [T, K] with the K of the plan, got ",
+      w);
 }
 
 LogicalResult DispatchGradOp::verify() {
@@ -81,9 +81,9 @@ LogicalResult WeighGradOp::inferReturnTypes(MLIRContext *, Loc loc,
   auto rows = shaped(a.getRows()), w = shaped(a.getW());
   // weigh_grad C1
   if (rows.getRank() != 2 || a.getDy().getType() != rows)
-    return emitOptionalError(
-        loc, "moe.weigh_grad expects rows and dy [R, N], got ", rows, " and ",
-        a.getDy().getType());
+    return emitOptionalError(loc,
+                             "moe.weigh_grad expects rows and dy [R, N], got ",
+                             rows, " and ", a.getDy().getType());
   // weigh_grad C2
   if (failed(checkWeights(loc, "weigh_grad", a.getPlan(), w)))
     return failure();

@@ -247,8 +247,7 @@ template <typename T> static Tensor<T> weigh(Call<T> &c, WeighOp op) {
   return result(c, rows.shape(), std::move(y));
 }
 
-template <typename T>
-static Results<T> weighGrad(Call<T> &c, WeighGradOp op) {
+template <typename T> static Results<T> weighGrad(Call<T> &c, WeighGradOp op) {
   const Tensor<T> &rows = c[op.getRows()], &w = c[op.getW()],
                   &dy = c[op.getDy()];
   const Plan &plan = c.plan(op.getPlan());

@@ -62,8 +62,7 @@ static Results<T> headLoss(Call<T> &c, nn::HeadLossOp op) {
   const Tensor<T> *dy = op.getDy() ? &c[op.getDy()] : nullptr;
   int64_t tokens = x.dim(0), k = x.dim(1), vocab = w.dim(0);
   if (!checkRows(c, x, {&targets}) || (dy && !checkRows(c, x, {dy})) ||
-      !checkTargets(c, targets, vocab) ||
-      !c.same("columns of w", w.dim(1), k))
+      !checkTargets(c, targets, vocab) || !c.same("columns of w", w.dim(1), k))
     return {};
   std::vector<T> y(tokens), dx(dy ? x.size() : 0), dw(dy ? w.size() : 0);
   ref::HeadLoss(x.data(), w.data(), targets.int32s().data(),

@@ -67,7 +67,12 @@ static Value stripped(Value value, double &scale) {
 /// The readers of |value| behind casts and factors, each with its factor.
 static void readersOf(Value value, double scale,
                       SmallVectorImpl<std::pair<Operation *, double>> &found) {
-  for (Operation *user : value.getUsers()) {
+  for (OpOperand &use : value.getUses()) {
+    Operation *user = use.getOwner();
+    // Who asks for the number of rows alone does not read.
+    if (auto broadcast = dyn_cast<nn::BroadcastOp>(user);
+        broadcast && broadcast.getLike() == value && broadcast.getX() != value)
+      continue;
     if (std::optional<double> factor = factorOf(user, value))
       readersOf(user->getResult(0), scale * *factor, found);
     else

@@ -16,7 +16,7 @@ func.func @cross_entropy(%x: tensor<?x65xf32>, %t: tensor<?xi32>, %four: tensor<
 }
 
 // CHECK-LABEL: func.func @head_loss
-// CHECK: %{{.*}}, %{{.*}}, %{{.*}} = nn.head_loss %{{.*}}, %{{.*}}, %{{.*}} dy(%{{.*}} : tensor<?xf32>) scale(1.250000e-01) : tensor<?x8xbf16>, tensor<65x8xbf16>, tensor<?xi32>
+// CHECK: %{{.*}}, %{{.*}}:2 = nn.head_loss %{{.*}}, %{{.*}}, %{{.*}} dy(%{{.*}} : tensor<?xf32>) scale(1.250000e-01) : tensor<?x8xbf16>, tensor<65x8xbf16>, tensor<?xi32>
 // CHECK: return %{{.*}}, %{{.*}}, %{{.*}} : tensor<?xf32>, tensor<?x8xbf16>, tensor<65x8xf32>
 func.func @head_loss(%x: tensor<?x8xbf16>, %w: tensor<65x8xbf16>, %t: tensor<?xi32>, %dy: tensor<?xf32>) -> (tensor<?xf32>, tensor<?x8xbf16>, tensor<65x8xf32>) {
   %y, %dx, %dw = nn.head_loss %x, %w, %t dy(%dy : tensor<?xf32>) scale(0.125) : tensor<?x8xbf16>, tensor<65x8xbf16>, tensor<?xi32>

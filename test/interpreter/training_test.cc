@@ -62,8 +62,9 @@ TEST(Training, HeadLossAndItsGradients) {
   const double l = std::log(3.0);
   auto out = p.Run<double>("head", {D({2, 1}, {2, 7}), D({2, 1}, {0, l}),
                                     I<double>({2}, {0, -3}), D({2}, {2, 9})});
-  auto alone = p.Run<double>("head_alone", {D({2, 1}, {2, 7}), D({2, 1}, {0, l}),
-                                            I<double>({2}, {0, -3})});
+  auto alone = p.Run<double>(
+      "head_alone",
+      {D({2, 1}, {2, 7}), D({2, 1}, {0, l}), I<double>({2}, {0, -3})});
   EXPECT_THAT(alone[0].tensor().values(),
               ElementsAre(DoubleNear(std::log(4.0), 1e-15), 0));
   EXPECT_THAT(out[0].tensor().values(),

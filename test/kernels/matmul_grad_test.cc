@@ -223,7 +223,8 @@ TEST(MatmulGrad, HeadLoss) {
           "head" + Str(vocab),
           "%x: " + x + ", %w: " + w + ", %t: tensor<?xi32>, %dy: tensor<?xf32>",
           "(tensor<?xf32>, " + x + ", " + dw + ")", "%y, %dx, %dw",
-          "%y, %dx, %dw = nn.head_loss %x, %w, %t dy(%dy : tensor<?xf32>) scale(" +
+          "%y, %dx, %dw = nn.head_loss %x, %w, %t dy(%dy : tensor<?xf32>) "
+          "scale(" +
               std::to_string(scale) + ") : " + x + ", " + w +
               ", tensor<?xi32>");
       text += EntryOf("alone" + Str(vocab),

@@ -18,13 +18,16 @@ nn.param @w : tensor<4x3x3xbf16> layers [1, 9] from [#nn.source<"{i}.{e}.w", [3,
 // CHECK-NOT: moe.make_plan
 // CHECK-DAG: nn.param_get @w[%[[I]]]
 // Rows are gathered again.
-// CHECK-DAG: %[[ROWS:.*]] = moe.dispatch
-// CHECK-DAG: %[[DR:.*]], %[[DP:.*]] = moe.combine_grad
-// CHECK-DAG: %[[DW:.*]] = moe.grouped_matmul_dw %[[DR]], %{{.*}}, %[[ROWS]]
+// CHECK-DAG: %[[DR:.*]] = moe.dispatch %[[DN]]
+// CHECK-DAG: %[[G:.*]] = moe.grouped_matmul_dx %[[DR]]
+// CHECK-DAG: %[[ROWS:.*]] = moe.dispatch %{{[0-9]+}}
+// CHECK-DAG: moe.weigh_grad %[[ROWS]], %{{.*}}, %{{.*}}, %[[G]]
+// CHECK-DAG: %[[WEIGHED:.*]] = moe.weigh %[[ROWS]]
+// CHECK-DAG: %[[DW:.*]] = moe.grouped_matmul_dw %[[DR]], %{{.*}}, %[[WEIGHED]]
 // CHECK-DAG: moe.dispatch_grad
 // CHECK-DAG: %[[DX:.*]], %[[DNORM:.*]] = nn.rms_norm_grad
 // CHECK-DAG: %[[DG:.*]] = nn.linear_dw
-// CHECK: nn.yield %{{.*}}, %[[DNORM]]
+// CHECK: nn.yield %{{.*}}, %[[DW]], %[[DG]], %[[DNORM]]
 // Layer 0 is read by no loop.
 // CHECK: %[[ALL:.*]] = nn.join_layers %{{.*}}, %[[B]]#
 // CHECK: return %[[Y]]#0, %[[B]]#0, %[[ALL]], %[[B]]#
