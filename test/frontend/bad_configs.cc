@@ -35,8 +35,8 @@ std::vector<BadFolder> BadConfigs() {
        5,
        "[MOE-C107]: config.json: model_type 'gemma' is not supported; "
        "supported: dbrx, deepseek, deepseek_v2, deepseek_v3, ernie4_5_moe, "
-       "glm4_moe, gpt_oss, granitemoe, granitemoeshared, jetmoe, mixtral, "
-       "olmoe, phimoe, qwen2_moe, qwen3_moe."},
+       "glm4_moe, gpt_oss, granitemoe, granitemoeshared, jetmoe, llama, "
+       "mistral, mixtral, olmoe, phimoe, qwen2_moe, qwen3, qwen3_moe."},
       {"model_type no text", "mixtral-1", Set("model_type", R"(7)"), 3,
        "[MOE-C104]: config.json: key 'model_type': expected text, found number "
        "7."},

@@ -4,6 +4,8 @@
 
     make_fixtures.py OUT [--families mixtral,...] [--per-family 5] [--no-gradients]
 
+The dense families in ../dense are made by --families llama,mistral,qwen3 --no-gradients.
+
 Each OUT/FAMILY-N/ is a Hugging Face folder (config.json, model.safetensors; number 3 is sharded, number 4 holds bf16 weights, computed in f32;
 of gpt_oss, qwen2_moe and phimoe there is a number 6, made with --per-family 6 --no-gradients) plus
   ids.json               rows of token ids (lengths 1, 9, 23)
@@ -61,6 +63,9 @@ def config(fam, r, n):
     if fam == "ernie4_5_moe": return T.Ernie4_5_MoeConfig(**b, intermediate_size=2 * I, moe_intermediate_size=I, moe_num_experts=E, moe_k=K, moe_num_shared_experts=r.choice([1, 2]), moe_layer_start_index=n % 2, moe_layer_end_index=-1, moe_layer_interval=1, use_bias=n > 2)
     if fam == "phimoe": return T.PhimoeConfig(**b, intermediate_size=I, num_local_experts=E, num_experts_per_tok=2, router_jitter_noise=.2, attention_bias=n % 2 == 0, lm_head_bias=n > 2)
     if fam == "jetmoe": return T.JetMoeConfig(vocab_size=b["vocab_size"], hidden_size=d, num_hidden_layers=L, num_key_value_heads=max(kv, 2), kv_channels=hd, intermediate_size=I, num_local_experts=E, num_experts_per_tok=2, max_position_embeddings=64, pad_token_id=None, bos_token_id=1, eos_token_id=None)
+    if fam == "llama": return T.LlamaConfig(**b, **rp, head_dim=hd, intermediate_size=2 * I, attention_bias=n == 5, mlp_bias=n == 5)
+    if fam == "mistral": return T.MistralConfig(**wide, **rp, head_dim=hd, intermediate_size=2 * I, sliding_window=[None, 5][n % 2])
+    if fam == "qwen3": return T.Qwen3Config(**wide, **rp, head_dim=hd, intermediate_size=2 * I, attention_bias=n == 2)
     raise KeyError(fam)
 FAMILIES = "mixtral qwen2_moe qwen3_moe olmoe deepseek_v2 deepseek_v3 granitemoe granitemoeshared dbrx gpt_oss glm4_moe ernie4_5_moe phimoe jetmoe".split()
 
