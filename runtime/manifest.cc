@@ -111,6 +111,19 @@ absl::Status ReadMesh(JsonFields& fields, Manifest& manifest) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<KeptSpec> ReadKept(const Json& json, std::string_view where) {
+  JsonFields fields(json, Joined(where, ": kept"), kManifestCodes);
+  RETURN_IF_ERROR(fields.Check());
+  ASSIGN_OR_RETURN(const std::vector<int64_t> layers, fields.Ints("layers"));
+  if (layers.size() != 2 || layers[0] < 0 || layers[0] >= layers[1] ||
+      layers[1] > kMaxSlots)
+    return Error(Code::M109, where, ": kept layers are no range");
+  KeptSpec kept{layers[0], layers[1]};
+  ASSIGN_OR_RETURN(kept.token_bytes, fields.Int("token_bytes", 0, kMaxCount));
+  ASSIGN_OR_RETURN(kept.bytes, fields.Int("bytes", 0, kMaxCount));
+  return kept;
+}
+
 absl::StatusOr<EntrySpec> ReadEntry(const Json& json, std::string_view where) {
   JsonFields fields(json, Joined(where, ": entry"), kManifestCodes);
   RETURN_IF_ERROR(fields.Check());
@@ -124,6 +137,14 @@ absl::StatusOr<EntrySpec> ReadEntry(const Json& json, std::string_view where) {
     if (entry.FindBuffer(buffer.name) >= 0)
       return Error(Code::M109, here, " ", Quoted(buffer.name), " twice");
     entry.buffers.push_back(std::move(buffer));
+  }
+  ASSIGN_OR_RETURN(entry.recompute, fields.StringOr("recompute", ""));
+  if (fields.Has("kept")) {
+    ASSIGN_OR_RETURN(const Json* kept, fields.Array("kept"));
+    for (const Json& item : *kept) {
+      ASSIGN_OR_RETURN(const KeptSpec spec, ReadKept(item, where));
+      entry.kept.push_back(spec);
+    }
   }
   return entry;
 }

@@ -47,9 +47,17 @@ struct BufferSpec {
   std::vector<Extent> shape;
 };
 
+// What a gradient keeps of each of the layers [first, last).
+struct KeptSpec {
+  int64_t first = 0, last = 0;
+  int64_t token_bytes = 0, bytes = 0;  // for each token, and beside that
+};
+
 struct EntrySpec {
   std::string name;
   std::vector<BufferSpec> buffers;  // in the order of the native call
+  std::string recompute;            // of a gradient: none, selective, full
+  std::vector<KeptSpec> kept;
 
   // Index into buffers; -1 if there is none of that name.
   int FindBuffer(std::string_view buffer) const;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "runtime/memory_plan.h"
 
+#include <optional>
+
 #include "lib/core/errors.h"
 #include "lib/core/status_macros.h"
 #include "runtime/memory_stats.h"
@@ -65,6 +67,42 @@ absl::StatusOr<MemoryPlan> PlanTrain(const Module& module,
   ASSIGN_OR_RETURN(const int64_t bytes, TrainStep::PlanBytes(module, sizes));
   RETURN_IF_ERROR(Add(bytes, plan.workspace));
   return Checked(plan);
+}
+
+absl::StatusOr<MemoryPlan> FitTrain(const Module& module, int64_t limit,
+                                    TrainSizes& sizes) {
+  // Entries stand in the order in which they were asked for.
+  std::optional<MemoryPlan> smallest;
+  for (const EntrySpec& entry : module.manifest().entries) {
+    if (entry.name != "grad" && entry.recompute.empty()) continue;
+    TrainSizes with = sizes;
+    with.gradient = entry.name;
+    ASSIGN_OR_RETURN(const MemoryPlan plan, PlanTrain(module, with));
+    if (smallest && smallest->total() <= plan.total()) continue;
+    smallest = plan;
+    sizes = with;
+    if (CheckFits(plan, limit).ok()) break;
+  }
+  if (!smallest) return PlanTrain(module, sizes);
+  RETURN_IF_ERROR(CheckFits(*smallest, limit));
+  return *smallest;
+}
+
+std::string KeptText(const Module& module, const TrainSizes& sizes) {
+  const EntrySpec* entry = module.manifest().FindEntry(sizes.gradient);
+  if (entry == nullptr || entry->kept.empty()) return "";
+  std::string text;
+  for (const KeptSpec& kept : entry->kept) {
+    const bool one = kept.last == kept.first + 1;
+    text += Joined(text.empty() ? "" : ", ", one ? "layer " : "layers ",
+                   kept.first);
+    if (!one) text += Joined(" to ", kept.last - 1);
+    text +=
+        Joined(one ? " keeps " : " keep ",
+               FormatBytes(kept.token_bytes * sizes.max_tokens + kept.bytes),
+               one ? "" : " each");
+  }
+  return Joined(text, " (recompute ", entry->recompute, ")");
 }
 
 absl::Status CheckFits(const MemoryPlan& plan, int64_t limit) {

@@ -37,6 +37,13 @@ absl::StatusOr<MemoryPlan> PlanScore(const Module& module,
 // Of TrainStep::Create.
 absl::StatusOr<MemoryPlan> PlanTrain(const Module& module,
                                      const TrainSizes& sizes);
+// Sets |sizes.gradient| to the first gradient of the module with which training
+// fits |limit| bytes, and gives its plan; R102 if none does. 0 as below.
+absl::StatusOr<MemoryPlan> FitTrain(const Module& module, int64_t limit,
+                                    TrainSizes& sizes);
+// "layers 0 to 7 keep 3.1 MiB each (recompute selective)"; empty if the module
+// does not say.
+std::string KeptText(const Module& module, const TrainSizes& sizes);
 
 // R102 unless the plan fits |limit| bytes; 0 stands for what the system has
 // available.

@@ -107,7 +107,17 @@ static absl::StatusOr<Json> makeEntry(func::FuncOp function) {
                    function.getResultAttrOfType<StringAttr>(i, "nn.rows")));
     buffers.push_back(std::move(buffer));
   }
-  return Json{{"name", name.str()}, {"buffers", std::move(buffers)}};
+  Json entry = {{"name", name.str()}, {"buffers", std::move(buffers)}};
+  // What passes/train/Recompute.h says of gradients.
+  if (auto policy = function->getAttrOfType<StringAttr>("nn.recompute"))
+    entry["recompute"] = policy.str();
+  function.walk([&](nn::LayersOp loop) {
+    if (auto bytes = loop->getAttrOfType<DenseI64ArrayAttr>("nn.kept_bytes"))
+      entry["kept"].push_back({{"layers", {loop.getLower(), loop.getUpper()}},
+                               {"token_bytes", bytes[0]},
+                               {"bytes", bytes[1]}});
+  });
+  return entry;
 }
 
 namespace {

@@ -188,8 +188,8 @@ struct DeriveTraining : train::impl::DeriveTrainingBase<DeriveTraining> {
       func::FuncOp other = grad.clone();
       other.setName(name);
       other->setAttr("nn.entry", StringAttr::get(&getContext(), name));
+      getOperation().insert(std::next(gradients.back()->getIterator()), other);
       gradients.push_back(other);
-      getOperation().insert(std::next(grad->getIterator()), other);
     }
     for (auto [function, policy] : llvm::zip(gradients, policies))
       if (failed(derive(function, policy)))
@@ -210,6 +210,8 @@ struct DeriveTraining : train::impl::DeriveTrainingBase<DeriveTraining> {
     if (failed(gradient.chooseParams(trainable)) ||
         failed(gradient.build(/*seeded=*/true)))
       return failure();
+    grad->setAttr(kRecompute,
+                  StringAttr::get(&getContext(), stringifyRecompute(policy)));
     if (getOperation().lookupSymbol("update"))
       return success();
     deriveNorm(gradient.getParams());

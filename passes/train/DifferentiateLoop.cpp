@@ -245,6 +245,13 @@ private:
         at, loc, types, loop.getLowerAttr(), loop.getUpperAttr(),
         loop.getReverseAttr(), loop.getInits(), loop.getSlices());
     wider.getBody().takeBody(loop.getBody());
+    ValueBytes bytes;
+    for (Value value : kept) {
+      bytes.token += bytesOf(value).token;
+      bytes.fixed += bytesOf(value).fixed;
+    }
+    wider->setAttr(kKeptBytes,
+                   at.getDenseI64ArrayAttr({bytes.token, bytes.fixed}));
     loop.replaceAllUsesWith(
         wider.getResults().take_front(loop.getNumResults()));
     loop.erase();

@@ -19,6 +19,12 @@ std::optional<Recompute> train::parseRecompute(StringRef text) {
       .Default(std::nullopt);
 }
 
+StringRef train::stringifyRecompute(Recompute policy) {
+  return policy == Recompute::None   ? "none"
+         : policy == Recompute::Full ? "full"
+                                     : "selective";
+}
+
 bool train::isComputedAgain(Operation *op, Recompute policy) {
   if (!op || op->getNumRegions() || !isPure(op))
     return false;
@@ -61,18 +67,20 @@ static int64_t rowsForToken(Value value) {
   return most;
 }
 
-int64_t train::bytesOf(Value value) {
-  constexpr int64_t kTokens = 1024;
+ValueBytes train::bytesOf(Value value) {
+  // Indices of choices, their rows, and back; where the rows of experts start.
   if (auto plan = dyn_cast<PlanType>(value.getType()))
-    return 2 * 4 * kTokens * plan.getK();
+    return {3 * 4 * plan.getK(), 4 * (plan.getExperts() + 1)};
   auto type = dyn_cast<RankedTensorType>(value.getType());
   if (!type)
-    return 8;
+    return {0, 8};
   int64_t bytes =
       llvm::divideCeil(type.getElementType().getIntOrFloatBitWidth(), 8);
   for (int64_t size : type.getShape())
-    bytes *= ShapedType::isDynamic(size) ? kTokens * rowsForToken(value) : size;
-  return bytes;
+    bytes *= ShapedType::isDynamic(size) ? rowsForToken(value) : size;
+  if (type.hasStaticShape())
+    return {0, bytes};
+  return {bytes, 0};
 }
 
 namespace {
@@ -143,6 +151,9 @@ private:
 };
 
 class Cut {
+  /// Sizes are compared for so many.
+  static constexpr int64_t kTokens = 1024;
+
 public:
   Cut(Block &body, Recompute policy)
       : body(body), policy(policy), source(network.node()),
@@ -167,7 +178,7 @@ private:
       return found->second;
     unsigned in = network.node(), out = network.node();
     nodes[value] = in;
-    network.edge(in, out, bytesOf(value));
+    network.edge(in, out, bytesOf(value).of(kTokens));
     Operation *op = value.getDefiningOp();
     if (!isComputedAgain(op, policy)) {
       network.edge(source, in, Network::kUnlimited);

@@ -17,6 +17,7 @@ enum class Recompute {
   Full,      // and products and attention
 };
 std::optional<Recompute> parseRecompute(StringRef text);
+StringRef stringifyRecompute(Recompute policy);
 
 /// Whether |op| may be computed again.
 bool isComputedAgain(Operation *op, Recompute policy);
@@ -27,8 +28,18 @@ bool isComputedAgain(Operation *op, Recompute policy);
 llvm::SetVector<Value> valuesToKeep(Block &body, ArrayRef<Value> needed,
                                     Recompute policy);
 
-/// Bytes of |value| of |body| for 1024 tokens.
-int64_t bytesOf(Value value);
+/// Bytes of a value: for each token, and beside that.
+struct ValueBytes {
+  int64_t token = 0, fixed = 0;
+  int64_t of(int64_t tokens) const { return token * tokens + fixed; }
+};
+ValueBytes bytesOf(Value value);
+
+/// On a layers loop whose values a gradient keeps: bytes of one layer for each
+/// token, and beside that (array of two i64).
+inline constexpr llvm::StringLiteral kKeptBytes = "nn.kept_bytes";
+/// On a function with gradients: the policy, as parseRecompute() reads it.
+inline constexpr llvm::StringLiteral kRecompute = "nn.recompute";
 
 } // namespace mlir::moe::train
 

@@ -35,8 +35,8 @@ int64_t Elements(const ParamSpec& param) {
 
 // Parameters with a gradient, and the elements of all of them.
 absl::StatusOr<std::vector<const ParamSpec*>> TrainedParams(
-    const Manifest& manifest) {
-  ASSIGN_OR_RETURN(const EntrySpec* grad, manifest.GetEntry("grad"));
+    const Manifest& manifest, const std::string& gradient) {
+  ASSIGN_OR_RETURN(const EntrySpec* grad, manifest.GetEntry(gradient));
   std::vector<const ParamSpec*> params;
   for (const BufferSpec& buffer : grad->buffers) {
     if (buffer.role != BufferRole::kOutput || !buffer.name.starts_with(kGrad))
@@ -49,7 +49,7 @@ absl::StatusOr<std::vector<const ParamSpec*>> TrainedParams(
     if (param == nullptr || buffer.dtype != DType::kF32 ||
         ElementCount(shape) != Elements(*param) ||
         param->format != ParamFormat::kRaw)
-      return Error(Code::M109, "entry ", Quoted("grad"), " gives ",
+      return Error(Code::M109, "entry ", Quoted(gradient), " gives ",
                    Quoted(buffer.name),
                    ", which is no gradient of a parameter. Compile the model "
                    "again.");
@@ -90,16 +90,18 @@ TrainStep::TrainStep(Engine& engine, const TrainSizes& sizes, BoundEntry grad,
 
 absl::StatusOr<int64_t> TrainStep::PlanBytes(const Module& module,
                                              const TrainSizes& sizes) {
-  ASSIGN_OR_RETURN(const auto params, TrainedParams(module.manifest()));
+  ASSIGN_OR_RETURN(const auto params,
+                   TrainedParams(module.manifest(), sizes.gradient));
   int64_t bytes = OptimizerFloats(params) * 4;
-  for (const char* name : {"grad", "eval_step", "grad_norm", "update"}) {
-    if (std::string_view(name) == "eval_step" && !sizes.evaluates) continue;
+  for (const std::string& name :
+       {sizes.gradient, std::string("eval_step"), std::string("grad_norm"),
+        std::string("update")}) {
+    if (name == "eval_step" && !sizes.evaluates) continue;
     ASSIGN_OR_RETURN(const EntryMemory memory,
                      PlanEntry(module, name, MostDims(sizes)));
     // The results of an update lie where its operands do.
     const int64_t own =
-        memory.workspace +
-        (std::string_view(name) == "update" ? 0 : memory.outputs);
+        memory.workspace + (name == "update" ? 0 : memory.outputs);
     if (__builtin_add_overflow(bytes, own, &bytes))
       return Error(Code::R101, "a step would need more than any memory");
   }
@@ -109,12 +111,13 @@ absl::StatusOr<int64_t> TrainStep::PlanBytes(const Module& module,
 absl::StatusOr<TrainStep> TrainStep::Create(Engine& engine,
                                             const TrainSizes& sizes) {
   const Manifest& manifest = engine.manifest();
-  if (!manifest.FindEntry("grad") || !manifest.FindEntry("update") ||
+  if (!manifest.FindEntry(sizes.gradient) || !manifest.FindEntry("update") ||
       !manifest.model)
     return Error(Code::U108, "the module cannot train: compile the model ",
                  "with --entries train");
   const Dims most = MostDims(sizes);
-  ASSIGN_OR_RETURN(BoundEntry grad, BoundEntry::Bind(engine, "grad", most));
+  ASSIGN_OR_RETURN(BoundEntry grad,
+                   BoundEntry::Bind(engine, sizes.gradient, most));
   ASSIGN_OR_RETURN(BoundEntry norm,
                    BoundEntry::Bind(engine, "grad_norm", most));
   ASSIGN_OR_RETURN(
@@ -129,7 +132,8 @@ absl::StatusOr<TrainStep> TrainStep::Create(Engine& engine,
 }
 
 absl::Status TrainStep::CollectParams() {
-  ASSIGN_OR_RETURN(const auto specs, TrainedParams(engine_->manifest()));
+  ASSIGN_OR_RETURN(const auto specs,
+                   TrainedParams(engine_->manifest(), sizes_.gradient));
   ASSIGN_OR_RETURN(
       moments_,
       AnonymousMemory::Allocate(OptimizerFloats(specs) * 4, "optimizer state"));
@@ -180,7 +184,7 @@ absl::Status TrainStep::CollectLoads() {
         [](const Extent& extent) { return extent.dim == Extent::kConstant; });
     if (buffer.dtype != DType::kI32 || buffer.shape.size() != 2 || !constant ||
         layers.end() - at < buffer.shape[0].add)
-      return Error(Code::M109, "entry ", Quoted("grad"), " gives ",
+      return Error(Code::M109, "entry ", Quoted(sizes_.gradient), " gives ",
                    Quoted(buffer.name),
                    ", which is no load of experts. Compile the model again.");
     const auto* counts =

@@ -39,6 +39,8 @@ struct TrainSizes {
   int64_t max_tokens = 0;  // of a batch
   int64_t max_rows = 1;
   bool evaluates = false;  // whether Evaluate() is planned for
+  // Which entry makes gradients: they differ in what they keep (FitTrain()).
+  std::string gradient = "grad";
 };
 
 struct StepLoss {

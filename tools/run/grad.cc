@@ -55,10 +55,9 @@ absl::Status Grad(const GradFlags& flags) {
                        flags.ids, {model->vocab_size, model->max_positions}));
   const std::vector<TrainRow> rows = data.Windows();
   const int64_t targets = CountTargets(rows);
-  const TrainSizes sizes{data.tokens(), data.windows()};
+  TrainSizes sizes{data.tokens(), data.windows()};
   ASSIGN_OR_RETURN(const int64_t limit, MaxMemory(flags.common));
-  ASSIGN_OR_RETURN(const MemoryPlan plan, PlanTrain(engine->module(), sizes));
-  RETURN_IF_ERROR(CheckFits(plan, limit));
+  RETURN_IF_ERROR(FitTrain(engine->module(), limit, sizes).status());
   RETURN_IF_ERROR(CheckOutput(flags.gradients));
   RETURN_IF_ERROR(LoadWeights(*engine, flags.common));
   ASSIGN_OR_RETURN(TrainStep step, TrainStep::Create(*engine, sizes));

@@ -24,7 +24,8 @@ namespace {
 std::atomic<int> stop_signal{0};
 void OnSignal(int number) { stop_signal = number; }
 
-// SIGTERM and SIGINT end the run after the step that is under way.
+// SIGTERM and SIGINT end the run after the step that is under way, or before
+// the first.
 class SignalGuard {
  public:
   SignalGuard() {
@@ -80,9 +81,13 @@ absl::Status LoadStart(Engine& engine, const TrainFlags& flags,
 
 class TrainRun {
  public:
+  // |resumed|: the step that there is a checkpoint of, or -1.
   TrainRun(const TrainFlags& flags, TrainLoop& loop, RowOrder order,
-           const std::optional<TrainData>& eval)
-      : flags_(flags), loop_(loop), order_(std::move(order)) {
+           const std::optional<TrainData>& eval, int64_t resumed)
+      : flags_(flags),
+        loop_(loop),
+        order_(std::move(order)),
+        resumed_(resumed) {
     if (eval) eval_ = eval->Windows();
   }
 
@@ -93,9 +98,9 @@ class TrainRun {
         Metrics::Open(flags_.out, loop_.Identity(), loop_.step(), counts));
     metrics_ = std::make_unique<Metrics>(std::move(metrics));
     ProgressLine progress(flags_.options.steps);
-    const SignalGuard guard;
-    saved_ = loop_.step();
+    saved_ = resumed_;
     while (loop_.step() < flags_.options.steps) {
+      if (stop_signal != 0) return Stop();
       const double start = Now();
       ASSIGN_OR_RETURN(const StepReport report,
                        loop_.Step(order_.Rows(loop_.step())));
@@ -109,7 +114,6 @@ class TrainRun {
       }
       progress.Tell(report, seconds, routers);
       RETURN_IF_ERROR(AfterStep(report));
-      if (stop_signal != 0) return Stop();
     }
     RETURN_IF_ERROR(Save());
     return Print(Joined("trained ", loop_.step(), " steps: ",
@@ -151,29 +155,38 @@ class TrainRun {
   RowOrder order_;
   std::vector<TrainRow> eval_;
   std::unique_ptr<Metrics> metrics_;
-  int64_t saved_ = -1;
+  int64_t resumed_, saved_ = -1;
 };
 
 absl::Status CheckFlags(const TrainFlags& flags) {
   const TrainOptions& o = flags.options;
+  constexpr int64_t kMost = int64_t{1} << 31;
   const auto demand = [](bool good, const char* what) {
     return good ? absl::OkStatus() : Error(Code::U103, what);
+  };
+  // Not true of what is no number.
+  const auto within = [](double value, double low, double high) {
+    return value >= low && value <= high;
   };
   RETURN_IF_ERROR(demand(o.steps > 0, "--steps: expects 1 or more"));
   RETURN_IF_ERROR(demand(o.batch > 0 && o.accumulate > 0 && flags.seq > 0,
                          "--batch, --accumulate and --seq: expect 1 or more"));
-  RETURN_IF_ERROR(demand(o.batch <= (int64_t{1} << 31) / flags.seq,
-                         "--batch times --seq: expects at most 2^31 tokens"));
+  RETURN_IF_ERROR(demand(
+      flags.seq <= kMost && o.batch <= kMost / flags.seq &&
+          o.accumulate <= kMost / flags.seq / o.batch,
+      "--accumulate times --batch times --seq: expects at most 2^31 tokens"));
   RETURN_IF_ERROR(demand(o.adamw.lr > 0 && o.adamw.lr <= 10,
                          "--lr: expects a number above 0, at most 10"));
-  RETURN_IF_ERROR(demand(o.min_lr >= 0 && o.min_lr <= o.adamw.lr,
+  RETURN_IF_ERROR(demand(within(o.min_lr, 0, o.adamw.lr),
                          "--min-lr: expects 0 to --lr"));
   RETURN_IF_ERROR(demand(o.adamw.beta1 >= 0 && o.adamw.beta1 < 1 &&
                              o.adamw.beta2 >= 0 && o.adamw.beta2 < 1,
                          "--beta1 and --beta2: expect 0 up to below 1"));
-  RETURN_IF_ERROR(demand(o.adamw.eps > 0, "--eps: expects a number above 0"));
-  RETURN_IF_ERROR(demand(o.adamw.weight_decay >= 0 && o.clip >= 0,
-                         "--weight-decay and --clip: expect 0 or more"));
+  RETURN_IF_ERROR(demand(o.adamw.eps > 0 && o.adamw.eps <= 1,
+                         "--eps: expects a number above 0, at most 1"));
+  RETURN_IF_ERROR(demand(
+      within(o.adamw.weight_decay, 0, 1e6) && within(o.clip, 0, 1e30),
+      "--weight-decay and --clip: expect 0 up to 1e6 and 1e30"));
   return demand(o.warmup >= 0 && flags.keep >= 0 && flags.save_every >= 0 &&
                     flags.eval_every >= 0,
                 "--warmup, --keep, --save-every and --eval-every: expect 0 "
@@ -181,6 +194,7 @@ absl::Status CheckFlags(const TrainFlags& flags) {
 }
 
 absl::Status Train(TrainFlags& flags) {
+  const SignalGuard guard;
   if (flags.options.min_lr < 0)
     flags.options.min_lr = flags.options.adamw.lr / 10;
   flags.options.cosine = flags.schedule == "cosine";
@@ -199,10 +213,10 @@ absl::Status Train(TrainFlags& flags) {
   ASSIGN_OR_RETURN(const int64_t limit, MaxMemory(flags.common));
   const int64_t longest =
       std::max(data.max_row(), eval ? eval->max_row() : int64_t{0});
-  const TrainSizes sizes{flags.options.batch * longest, flags.options.batch,
-                         eval.has_value()};
-  ASSIGN_OR_RETURN(const MemoryPlan plan, PlanTrain(engine->module(), sizes));
-  RETURN_IF_ERROR(CheckFits(plan, limit));
+  TrainSizes sizes{flags.options.batch * longest, flags.options.batch,
+                   eval.has_value()};
+  ASSIGN_OR_RETURN(const MemoryPlan plan,
+                   FitTrain(engine->module(), limit, sizes));
   flags.options.data = data.hash().Hex();
   ASSIGN_OR_RETURN(RowOrder order, RowOrder::Create(data, flags.options));
   ASSIGN_OR_RETURN(const std::string checkpoint, ChooseCheckpoint(flags));
@@ -211,13 +225,17 @@ absl::Status Train(TrainFlags& flags) {
   RETURN_IF_ERROR(LoadStart(*engine, flags, checkpoint));
   Note(Joined(data.tokens(), " tokens in ", data.windows(), " rows; ",
               PlanText(plan)));
+  if (const std::string kept = KeptText(engine->module(), sizes); !kept.empty())
+    Note(kept);
   ASSIGN_OR_RETURN(const std::unique_ptr<TrainLoop> loop,
                    TrainLoop::Create(*engine, flags.options, sizes));
+  int64_t resumed = -1;
   if (!checkpoint.empty()) {
     RETURN_IF_ERROR(loop->Resume(checkpoint));
     Note(Joined("resumed from ", checkpoint));
+    resumed = loop->step();
   }
-  return TrainRun(flags, *loop, std::move(order), eval).Run();
+  return TrainRun(flags, *loop, std::move(order), eval, resumed).Run();
 }
 
 }  // namespace
