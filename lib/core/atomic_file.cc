@@ -16,6 +16,8 @@
 #include <utility>
 
 #include "lib/core/errors.h"
+#include "lib/core/file_hook.h"
+#include "lib/core/folder.h"
 #include "lib/core/status_macros.h"
 
 namespace moe {
@@ -92,8 +94,11 @@ absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path,
   for (int attempt = 0; attempt < 100 && file.descriptor_ < 0; ++attempt) {
     const std::string name = TemporaryName(file.target_, attempt);
     file.descriptor_ =
-        ::open(name.c_str(),
-               O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        FileCallFails("open")
+            ? -1
+            : ::open(name.c_str(),
+                     O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                     0666);
     if (file.descriptor_ >= 0)
       file.temporary_ = name;
     else if (errno != EEXIST && errno != EINTR)
@@ -109,8 +114,9 @@ absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path,
   if (mode != 0)  // replace the bytes, not the permissions
     (void)::fchmod(file.descriptor_, mode);
   if (expected_bytes > 0 &&
-      ::fallocate(file.descriptor_, FALLOC_FL_KEEP_SIZE, 0,
-                  static_cast<off_t>(expected_bytes)) != 0 &&
+      (FileCallFails("fallocate") ||
+       ::fallocate(file.descriptor_, FALLOC_FL_KEEP_SIZE, 0,
+                   static_cast<off_t>(expected_bytes)) != 0) &&
       IsFull(errno))
     return file.WriteError("reserve", errno);
   return file;
@@ -163,7 +169,8 @@ absl::Status AtomicFile::Write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     // Linux writes at most 2 GiB at a time in any case.
     const size_t part = std::min(bytes.size(), size_t{1} << 30);
-    const ssize_t done = ::write(descriptor_, bytes.data(), part);
+    const ssize_t done =
+        FileCallFails("write") ? -1 : ::write(descriptor_, bytes.data(), part);
     if (done < 0 && errno == EINTR) continue;
     if (done < 0) {
       const int error = errno;
@@ -183,25 +190,18 @@ absl::Status AtomicFile::Write(std::string_view text) {
 absl::Status AtomicFile::Commit() {
   if (descriptor_ < 0)
     return Error(Code::I002, "second commit of ", Quoted(path_));
-  if (!direct_ && ::fsync(descriptor_) != 0) return WriteError("write", errno);
-  if (::close(std::exchange(descriptor_, -1)) != 0 && errno != EINTR)
+  if (!direct_ && (FileCallFails("fsync") || ::fsync(descriptor_) != 0))
+    return WriteError("write", errno);
+  const bool lost = FileCallFails("close");
+  if ((::close(std::exchange(descriptor_, -1)) != 0 && errno != EINTR) || lost)
     return WriteError("write", errno);
   if (direct_) return absl::OkStatus();
-  if (::rename(temporary_.c_str(), target_.c_str()) != 0)
+  if (FileCallFails("rename") ||
+      ::rename(temporary_.c_str(), target_.c_str()) != 0)
     return WriteError("rename the temporary file", errno);
   temporary_.clear();
-
   // Without this the rename itself may be lost by a power cut.
-  const int folder =
-      ::open(FolderOf(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0)
-    return absl::OkStatus();  // a folder that may be written but not read
-  const bool lost = ::fsync(folder) != 0 && errno == EIO;
-  ::close(folder);
-  if (lost)
-    return Error(Code::F202, ShownPath(path_),
-                 ": written, but its folder could not be synced to disk.");
-  return absl::OkStatus();
+  return SyncFolder(FolderOf(target_));
 }
 
 absl::Status WriteFileAtomically(const std::string& path,

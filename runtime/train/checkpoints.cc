@@ -5,10 +5,13 @@
 #include <charconv>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
+#include <string_view>
 #include <system_error>
 
 #include "lib/core/atomic_file.h"
 #include "lib/core/errors.h"
+#include "lib/core/folder.h"
 #include "lib/core/mapped_file.h"
 #include "lib/core/safetensors.h"
 #include "lib/core/status_macros.h"
@@ -42,6 +45,19 @@ absl::StatusOr<int64_t> StepOf(const std::string& name) {
     if (error == std::errc() && last == end) return step;
   }
   return Error(Code::R501, Quoted(name), " is no checkpoint");
+}
+
+// A file that AtomicFile had not come to the end of: ".NAME.PID.TIME.N.tmp".
+bool IsTemporary(std::string_view name) {
+  constexpr std::string_view kNames[] = {
+      "config.json", "model.safetensors", "optimizer.safetensors",
+      kManifest,     "metrics.jsonl",     "experts.jsonl"};
+  return name.starts_with(".") && name.ends_with(".tmp") &&
+         std::any_of(std::begin(kNames), std::end(kNames),
+                     [&](std::string_view one) {
+                       return name.substr(1).starts_with(one) &&
+                              name.substr(1 + one.size()).starts_with(".");
+                     });
 }
 
 std::string OptimizerName(const char* kind, const TrainedParam& param) {
@@ -151,15 +167,34 @@ absl::Status DropCheckpoints(const std::string& run, int64_t keep) {
   std::vector<int64_t> steps = CheckpointSteps(run);
   while (keep > 0 && static_cast<int64_t>(steps.size()) > keep) {
     const fs::path folder = CheckpointFolder(run, steps.front());
-    std::error_code error;
     // Without its manifest a folder is no checkpoint, however far this comes.
-    fs::remove(folder / kManifest, error);
-    fs::remove_all(folder, error);
-    if (error)
-      return Error(Code::F202, ShownPath(folder.string()),
-                   ": cannot be removed: ", error.message());
+    RETURN_IF_ERROR(RemoveAll((folder / kManifest).string()));
+    RETURN_IF_ERROR(SyncFolder(folder.string()));
+    RETURN_IF_ERROR(RemoveAll(folder.string()));
     steps.erase(steps.begin());
   }
+  return absl::OkStatus();
+}
+
+absl::Status RemoveUnfinished(const std::string& run) {
+  std::error_code error;
+  std::vector<fs::path> files, folders;
+  for (const auto& entry : fs::directory_iterator(run, error)) {
+    const std::string name = entry.path().filename().string();
+    if (IsTemporary(name)) files.push_back(entry.path());
+    if (!StepOf(name).ok() || fs::exists(entry.path() / kManifest, error))
+      continue;
+    folders.push_back(entry.path());
+    for (const auto& part : fs::directory_iterator(entry.path(), error)) {
+      const std::string file = part.path().filename().string();
+      if (IsTemporary(file) || std::find(std::begin(kFiles), std::end(kFiles),
+                                         file) != std::end(kFiles))
+        files.push_back(part.path());
+    }
+  }
+  for (const fs::path& file : files) RETURN_IF_ERROR(RemoveAll(file.string()));
+  // Those that hold something else stay.
+  for (const fs::path& folder : folders) fs::remove(folder, error);
   return absl::OkStatus();
 }
 
@@ -183,12 +218,8 @@ absl::Status TrainLoop::Save(const std::string& run) {
     return Error(Code::R301, "step ", step_, " is not saved: ", bad,
                  " are not finite. Go on from an earlier step; lower --lr.");
   const fs::path folder = CheckpointFolder(run, step_);
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error)
-    return Error(Code::F203, ShownPath(folder.string()),
-                 ": cannot be made: ", error.message());
-  fs::remove(folder / kManifest, error);
+  RETURN_IF_ERROR(MakeFolders(folder.string()));
+  RETURN_IF_ERROR(RemoveAll((folder / kManifest).string()));
   RETURN_IF_ERROR(
       WriteFileAtomically((folder / kFiles[0]).string(),
                           DumpJson(engine_.manifest().config) + "\n"));

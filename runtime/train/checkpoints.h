@@ -29,6 +29,10 @@ absl::StatusOr<Json> CheckCheckpoint(const std::string& folder);
 // Removes the oldest until |keep| are left; 0 keeps all.
 absl::Status DropCheckpoints(const std::string& run, int64_t keep);
 
+// Removes what a process that was killed left of a folder, and its temporary
+// files; nothing that is not ours. For the one process that writes to |run|.
+absl::Status RemoveUnfinished(const std::string& run);
+
 }  // namespace moe
 
 #endif  // MOE_RUNTIME_TRAIN_CHECKPOINTS_H_

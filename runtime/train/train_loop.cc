@@ -113,7 +113,7 @@ absl::StatusOr<StepReport> TrainLoop::Skip(StepReport report) {
   if (report.bad.empty() && std::isfinite(report.loss.loss))
     report.bad = FirstBadGradient(state_);
   if (report.bad.empty())
-    report.bad = std::isfinite(report.loss.loss) ? "the sum of gradients"
+    report.bad = std::isfinite(report.loss.loss) ? "the norm of all gradients"
                                                  : "activations";
   if (++bad_ < kMostBadSteps) return report;
   return Error(Code::R302, "step ", step_, ": the loss or its gradients were ",

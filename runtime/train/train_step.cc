@@ -19,7 +19,7 @@ constexpr char kLoad[] = "load.";
 constexpr int kHyper = 8;
 
 Dims MostDims(const TrainSizes& sizes) {
-  return {sizes.max_tokens, sizes.max_rows, sizes.max_tokens, 0, 0, 0,
+  return {sizes.max_tokens, sizes.max_rows, sizes.Longest(), 0, 0, 0,
           sizes.max_tokens};
 }
 
@@ -237,6 +237,9 @@ absl::StatusOr<Dims> TrainStep::Fill(std::span<const TrainRow> rows,
     RETURN_IF_ERROR(CheckIds(row.ids, model.vocab_size, "a row"));
     RETURN_IF_ERROR(CheckLength(static_cast<int64_t>(row.ids.size()),
                                 model.max_positions, "a row"));
+    if (static_cast<int64_t>(row.ids.size()) > sizes_.Longest())
+      return Error(Code::R203, "a row of ", row.ids.size(), " tokens; ",
+                   sizes_.Longest(), " were asked for");
     if (row.ids.size() > batch.ids.size() - at)
       return Error(Code::R203, "a batch of more than ", batch.ids.size(),
                    " tokens, which is what was asked for");

@@ -41,6 +41,9 @@ struct TrainSizes {
   bool evaluates = false;  // whether Evaluate() is planned for
   // Which entry makes gradients: they differ in what they keep (FitTrain()).
   std::string gradient = "grad";
+  int64_t longest = 0;  // of a row; 0: all the tokens of a batch
+
+  int64_t Longest() const { return longest > 0 ? longest : max_tokens; }
 };
 
 struct StepLoss {

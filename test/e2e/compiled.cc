@@ -69,23 +69,53 @@ std::string ChangedFolder(const std::string& name, const Json& patch) {
   return to;
 }
 
+namespace {
+
+// Compiled once in the program for each folder and flags.
+const std::string& Compile(const std::string& folder,
+                           const std::string& flags) {
+  static std::map<std::pair<std::string, std::string>, std::string> modules;
+  std::string& module = modules[{folder, flags}];
+  if (module.empty()) {
+    module = TheWork().Next("m.moe");
+    const std::string command =
+        Joined(MOE_COMPILE, " '", folder, "' ", flags, " -o ", module, " >&2");
+    if (std::system(command.c_str()) != 0) Fail(command);
+  }
+  return module;
+}
+
+std::unique_ptr<Engine> Open(const std::string& module,
+                             const EngineOptions& options) {
+  auto engine = Engine::Open(module, options);
+  if (!engine.ok()) Fail(engine.status().ToString());
+  return *std::move(engine);
+}
+
+}  // namespace
+
 std::unique_ptr<Engine> Load(const std::string& folder,
                              const std::string& compute,
                              const EngineOptions& options) {
-  static std::map<std::pair<std::string, std::string>, std::string> modules;
-  std::string& module = modules[{folder, compute}];
-  if (module.empty()) {
-    module = TheWork().Next(compute + ".moe");
-    const std::string command =
-        Joined(MOE_COMPILE, " '", folder, "' --compute ", compute, " -o ",
-               module, " >&2");
-    if (std::system(command.c_str()) != 0) Fail(command);
-  }
-  auto engine = Engine::Open(module, options);
-  if (!engine.ok()) Fail(engine.status().ToString());
-  const absl::Status loaded = (*engine)->LoadWeights(folder);
+  auto engine = Open(Compile(folder, "--compute " + compute), options);
+  const absl::Status loaded = engine->LoadWeights(folder);
   if (!loaded.ok()) Fail(loaded.ToString());
-  return *std::move(engine);
+  return engine;
+}
+
+std::string TrainModule(const std::string& folder) {
+  return Compile(folder, "--entries train --compute f32 --target cpu:native");
+}
+
+std::unique_ptr<Engine> OpenToTrain(const std::string& folder,
+                                    const EngineOptions& options) {
+  return Open(TrainModule(folder), options);
+}
+
+std::string NewFolder() {
+  const std::string folder = TheWork().Next("run");
+  fs::create_directory(folder);
+  return folder;
 }
 
 std::vector<IsaLevel> Levels() {

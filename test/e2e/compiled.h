@@ -30,6 +30,16 @@ std::unique_ptr<Engine> Load(const std::string& folder,
                              const std::string& compute,
                              const EngineOptions& options = {.threads = 1});
 
+// The same compiled to train, without weights.
+std::unique_ptr<Engine> OpenToTrain(const std::string& folder,
+                                    const EngineOptions& options = {
+                                        .threads = 1});
+// Path of a module compiled to train.
+std::string TrainModule(const std::string& folder);
+
+// An empty folder that goes away with the program.
+std::string NewFolder();
+
 // Levels that modules are compiled for and this machine runs.
 std::vector<IsaLevel> Levels();
 

@@ -11,6 +11,7 @@
 
 #include "lib/core/atomic_file.h"
 #include "lib/core/errors.h"
+#include "lib/core/folder.h"
 #include "lib/core/mapped_file.h"
 #include "lib/core/status_macros.h"
 #include "tools/run/command.h"
@@ -80,11 +81,7 @@ absl::StatusOr<Metrics> Metrics::Open(const std::string& run,
                                       const Json& identity, int64_t step,
                                       bool counts) {
   const std::filesystem::path folder = run;
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error)
-    return Error(Code::F203, ShownPath(run),
-                 ": cannot be made: ", error.message());
+  RETURN_IF_ERROR(MakeFolders(run));
   const Json first = {{"schema", 1}, {"run", identity}};
   ASSIGN_OR_RETURN(
       JsonLines lines,

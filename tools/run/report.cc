@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <system_error>
 
 #include "lib/core/atomic_file.h"
 #include "lib/core/errors.h"
+#include "lib/core/folder.h"
 #include "lib/core/status_macros.h"
 #include "tools/run/command.h"
 #include "tools/run/report_page.h"
@@ -94,11 +94,7 @@ absl::Status Report(const std::string& run, const std::string& page) {
   ASSIGN_OR_RETURN(const RunLog log, ReadRunLog(run));
   const fs::path folder = run;
   const fs::path board = folder / "tensorboard";
-  std::error_code error;
-  fs::create_directories(board, error);
-  if (error)
-    return Error(Code::F203, ShownPath(board.string()),
-                 ": cannot be made: ", error.message());
+  RETURN_IF_ERROR(MakeFolders(board.string()));
   const std::string html =
       page.empty() ? (folder / "report.html").string() : page;
   RETURN_IF_ERROR(

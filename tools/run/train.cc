@@ -92,6 +92,7 @@ class TrainRun {
   }
 
   absl::Status Run() {
+    RETURN_IF_ERROR(RemoveUnfinished(flags_.out));
     const bool counts = !loop_.state().loads().empty();
     ASSIGN_OR_RETURN(
         Metrics metrics,
@@ -177,16 +178,16 @@ absl::Status CheckFlags(const TrainFlags& flags) {
       "--accumulate times --batch times --seq: expects at most 2^31 tokens"));
   RETURN_IF_ERROR(demand(o.adamw.lr > 0 && o.adamw.lr <= 10,
                          "--lr: expects a number above 0, at most 10"));
-  RETURN_IF_ERROR(demand(within(o.min_lr, 0, o.adamw.lr),
-                         "--min-lr: expects 0 to --lr"));
+  RETURN_IF_ERROR(
+      demand(within(o.min_lr, 0, o.adamw.lr), "--min-lr: expects 0 to --lr"));
   RETURN_IF_ERROR(demand(o.adamw.beta1 >= 0 && o.adamw.beta1 < 1 &&
                              o.adamw.beta2 >= 0 && o.adamw.beta2 < 1,
                          "--beta1 and --beta2: expect 0 up to below 1"));
   RETURN_IF_ERROR(demand(o.adamw.eps > 0 && o.adamw.eps <= 1,
                          "--eps: expects a number above 0, at most 1"));
-  RETURN_IF_ERROR(demand(
-      within(o.adamw.weight_decay, 0, 1e6) && within(o.clip, 0, 1e30),
-      "--weight-decay and --clip: expect 0 up to 1e6 and 1e30"));
+  RETURN_IF_ERROR(
+      demand(within(o.adamw.weight_decay, 0, 1e6) && within(o.clip, 0, 1e30),
+             "--weight-decay and --clip: expect 0 up to 1e6 and 1e30"));
   return demand(o.warmup >= 0 && flags.keep >= 0 && flags.save_every >= 0 &&
                     flags.eval_every >= 0,
                 "--warmup, --keep, --save-every and --eval-every: expect 0 "
@@ -195,8 +196,7 @@ absl::Status CheckFlags(const TrainFlags& flags) {
 
 absl::Status Train(TrainFlags& flags) {
   const SignalGuard guard;
-  if (flags.options.min_lr < 0)
-    flags.options.min_lr = flags.options.adamw.lr / 10;
+  flags.options.min_lr = flags.min_lr.value_or(flags.options.adamw.lr / 10);
   flags.options.cosine = flags.schedule == "cosine";
   flags.options.aux_weight = flags.no_aux ? 0 : 1;
   RETURN_IF_ERROR(CheckFlags(flags));
@@ -215,6 +215,7 @@ absl::Status Train(TrainFlags& flags) {
       std::max(data.max_row(), eval ? eval->max_row() : int64_t{0});
   TrainSizes sizes{flags.options.batch * longest, flags.options.batch,
                    eval.has_value()};
+  sizes.longest = longest;
   ASSIGN_OR_RETURN(const MemoryPlan plan,
                    FitTrain(engine->module(), limit, sizes));
   flags.options.data = data.hash().Hex();

@@ -7,7 +7,6 @@ namespace moe::run {
 
 void AddTrainFlags(CLI::App& app, TrainFlags& flags) {
   TrainOptions& o = flags.options;
-  o.min_lr = -1;
   const auto number = [&](const char* name, auto& value, const char* text) {
     app.add_option(name, value, text)->capture_default_str();
   };
@@ -32,7 +31,7 @@ void AddTrainFlags(CLI::App& app, TrainFlags& flags) {
   app.add_option("--schedule", flags.schedule, "behind the rise")
       ->check(CLI::IsMember({"cosine", "constant"}))
       ->capture_default_str();
-  app.add_option("--min-lr", o.min_lr, "end of the cosine (default: lr/10)")
+  app.add_option("--min-lr", flags.min_lr, "end of the cosine (default: lr/10)")
       ->type_name("X");
   number("--weight-decay", o.adamw.weight_decay, "of matrices");
   number("--clip", o.clip, "largest norm of all gradients; 0: any");
