@@ -8,6 +8,7 @@
 #include "lib/driver/output.h"
 #include "lib/driver/register.h"
 #include "runtime/manifest.h"
+#include "runtime/rewrite/rewrite_plan.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
@@ -45,7 +46,7 @@ examples:
 namespace {
 struct Options {
   CompileOptions compile;
-  std::string output;
+  std::string output, rewrite;
   std::optional<Phase> phase;
   std::optional<NativeForm> form;
   CommonFlags asked;
@@ -148,6 +149,16 @@ static std::vector<Flag> makeFlags(Options &options, std::string &format) {
                "without a model the names of its functions"},
       textFlag("router", compile.router, "FILE@NAME",
                "use moe.router NAME of FILE in every moe.layer"),
+      {.name = "rewrite",
+       .set =
+           [&](StringRef value) {
+             options.rewrite = value.str();
+             return ::moe::ParseRecipe(options.rewrite).status();
+           },
+       .value = "RECIPE",
+       .help = "INPUT is the donor of weights that moe-run rewrite makes: "
+               "upcycle=E, split=E, prune=LIST, merge=GROUPS or mix, with "
+               "options behind commas"},
       {.name = "target",
        .set = [&](StringRef value) { return setTarget(value, compile.levels); },
        .value = "cpu[:LEVEL]",
@@ -184,7 +195,6 @@ static std::vector<Flag> makeFlags(Options &options, std::string &format) {
       choiceFlag("diagnostics", format, {"text", "json"},
                  "form of errors (default: text); json is an object per line"),
       toggleFlag("verbose", compile.verbose, "time of each step, on stderr"),
-      refused("rewrite", "this version does not rewrite models"),
       refused("weights", "this version keeps weights as they are stored"),
       refused("machine", "this version compiles for one device"),
       refused("placement", "this version compiles for one device"),
@@ -218,6 +228,9 @@ static absl::Status parseOptions(int argc, char **argv, Options &options) {
       isatty(STDOUT_FILENO))
     return Error(Code::U102, "--emit obj does not write to a terminal: give "
                              "-o FILE");
+  if (!options.rewrite.empty() && options.prints)
+    return Error(Code::U104, "--rewrite makes a part of a module, and --emit "
+                             "and --compile-to make none");
   options.compile.input = inputs[0];
   return absl::OkStatus();
 }
@@ -250,7 +263,10 @@ static absl::StatusOr<std::string> compile(const Options &options) {
   if (!options.phase) {
     ASSIGN_OR_RETURN(std::string bytes,
                      compileModule(context, options.compile));
-    return checked(std::move(bytes), options.compile.input);
+    ASSIGN_OR_RETURN(bytes, checked(std::move(bytes), options.compile.input));
+    if (options.rewrite.empty())
+      return bytes;
+    return ::moe::AddRewrite(bytes, options.rewrite);
   }
   ASSIGN_OR_RETURN(auto module,
                    compileTo(context, *options.phase, options.compile));

@@ -24,6 +24,7 @@ enum class RandomStream : uint32_t {
   kWeightInit = 17,
   kBenchIds = 18,
   kDataOrder = 19,
+  kRewrite = 20,
 };
 
 constexpr uint32_t RandomOp(uint32_t layer, RandomStream stream) {

@@ -208,12 +208,12 @@ TEST(Import, NamesOfModels) {
 }
 
 TEST(Import, ListsModelTypes) {
-  EXPECT_EQ(
-      supportedModelTypes(),
-      (std::vector<std::string>{
-          "dbrx", "deepseek", "deepseek_v2", "deepseek_v3", "ernie4_5_moe",
-          "glm4_moe", "gpt_oss", "granitemoe", "granitemoeshared", "jetmoe",
-          "mixtral", "olmoe", "phimoe", "qwen2_moe", "qwen3_moe"}));
+  EXPECT_EQ(supportedModelTypes(),
+            (std::vector<std::string>{
+                "dbrx", "deepseek", "deepseek_v2", "deepseek_v3",
+                "ernie4_5_moe", "glm4_moe", "gpt_oss", "granitemoe",
+                "granitemoeshared", "jetmoe", "llama", "mistral", "mixtral",
+                "olmoe", "phimoe", "qwen2_moe", "qwen3", "qwen3_moe"}));
 }
 
 }  // namespace

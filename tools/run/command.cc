@@ -129,8 +129,12 @@ absl::StatusOr<const ModelSpec*> GetModel(const Engine& engine) {
 }
 
 absl::StatusOr<int64_t> MaxMemory(const CommonFlags& flags) {
-  const std::string& text = flags.max_memory;
-  if (text.empty()) return 0;
+  if (flags.max_memory.empty()) return 0;
+  return ReadSize(flags.max_memory, "--max-memory");
+}
+
+absl::StatusOr<int64_t> ReadSize(const std::string& text,
+                                 std::string_view flag) {
   double number = 0;
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
@@ -144,8 +148,8 @@ absl::StatusOr<int64_t> MaxMemory(const CommonFlags& flags) {
     if (error == std::errc() && unit == name && number * factor >= 1 &&
         number * factor < 0x1p62)
       return static_cast<int64_t>(number * factor);
-  return Error(Code::U103, "--max-memory: expected a size such as 8GiB, ",
-               "found ", Quoted(text));
+  return Error(Code::U103, flag, ": expected a size such as 8GiB, found ",
+               Quoted(text));
 }
 
 absl::Status CheckOutput(const std::string& path) {

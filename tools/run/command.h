@@ -53,6 +53,7 @@ Action AddScore(CLI::App& app);
 Action AddGenerate(CLI::App& app);
 Action AddTrain(CLI::App& app);
 Action AddExport(CLI::App& app);
+Action AddRewrite(CLI::App& app);
 Action AddReport(CLI::App& app);
 Action AddGrad(CLI::App& app);
 Action AddCall(CLI::App& app);
@@ -79,6 +80,9 @@ absl::StatusOr<const ModelSpec*> GetModel(const Engine& engine);
 
 // --max-memory in bytes, 0 if not given; U103 if it is no size.
 absl::StatusOr<int64_t> MaxMemory(const CommonFlags& flags);
+// A size such as 8GiB in bytes; U103 with the name of the flag.
+absl::StatusOr<int64_t> ReadSize(const std::string& text,
+                                 std::string_view flag);
 
 // Finds out before the work whether a file can be written, and leaves it as it
 // is; OK if |path| is empty. F203, F204.

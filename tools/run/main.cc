@@ -39,6 +39,7 @@ constexpr Command kCommands[] = {
     {"train", "train on a file, with checkpoints", AddTrain},
     {"report", "tables and pictures of a training run", AddReport},
     {"export", "write a checkpoint as a Hugging Face folder", AddExport},
+    {"rewrite", "make the weights that --rewrite describes", AddRewrite},
     {"grad", "one backward pass: loss and gradients", AddGrad},
     {"call", "run any entry on tensors from a file", AddCall},
     {"bench", "measure tokens per second", AddBench},
