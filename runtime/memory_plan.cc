@@ -71,6 +71,9 @@ absl::StatusOr<MemoryPlan> PlanTrain(const Module& module,
 
 absl::StatusOr<MemoryPlan> FitTrain(const Module& module, int64_t limit,
                                     TrainSizes& sizes) {
+  if (!module.manifest().Trains())
+    return Error(Code::U108, "the module cannot train: compile the model ",
+                 "with --entries train");
   // Entries stand in the order in which they were asked for.
   std::optional<MemoryPlan> smallest;
   for (const EntrySpec& entry : module.manifest().entries) {

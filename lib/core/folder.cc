@@ -22,8 +22,9 @@ absl::Status FolderError(Code code, const std::string& path, const char* what,
                          const std::error_code& error) {
   const int number = error ? error.value() : errno;
   const bool full = number == ENOSPC || number == EDQUOT;
-  return Error(full ? Code::F201 : code, ShownPath(path), ": cannot be ", what,
-               ": ", std::strerror(number), ".");
+  return Error(
+      full ? Code::F201 : code, ShownPath(path), ": cannot be ", what, ": ",
+      number == EEXIST ? "a file has that name" : std::strerror(number), ".");
 }
 
 }  // namespace

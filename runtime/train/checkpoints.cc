@@ -64,6 +64,14 @@ std::string OptimizerName(const char* kind, const TrainedParam& param) {
   return Joined(kind, ".", param.spec->name);
 }
 
+// The shortest decimal number that stands for |value|: 0.1, not 0.100000001.
+double Decimal(float value) {
+  double number = 0;
+  const std::string text = Joined(value);
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
 absl::Status SaveModel(Engine& engine, const std::string& path) {
   ASSIGN_OR_RETURN(const std::vector<StoredTensor> tensors,
                    StoredTensors(engine.manifest()));
@@ -205,10 +213,10 @@ Json TrainLoop::Identity() const {
           {"seed", options_.seed},
           {"batch", options_.batch},
           {"accumulate", options_.accumulate},
-          {"beta1", a.beta1},
-          {"beta2", a.beta2},
-          {"eps", a.eps},
-          {"weight_decay", a.weight_decay},
+          {"beta1", Decimal(a.beta1)},
+          {"beta2", Decimal(a.beta2)},
+          {"eps", Decimal(a.eps)},
+          {"weight_decay", Decimal(a.weight_decay)},
           {"clip", options_.clip},
           {"aux_weight", options_.aux_weight}};
 }

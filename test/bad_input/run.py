@@ -137,7 +137,8 @@ def main():
     import folders  # pylint: disable=import-outside-toplevel
     import modules  # pylint: disable=import-outside-toplevel
     import outputs  # pylint: disable=import-outside-toplevel
-    parts = (folders, modules, outputs, flags)
+    import training  # pylint: disable=import-outside-toplevel
+    parts = (folders, modules, outputs, flags, training)
     cases = [case for part in parts for case in part.cases(Case, fixtures, work)]
     names = [case.name for case in cases]
     assert len(set(names)) == len(names), sorted(name for name in names if names.count(name) > 1)

@@ -169,7 +169,8 @@ absl::Status CheckFlags(const TrainFlags& flags) {
   const auto within = [](double value, double low, double high) {
     return value >= low && value <= high;
   };
-  RETURN_IF_ERROR(demand(o.steps > 0, "--steps: expects 1 or more"));
+  RETURN_IF_ERROR(
+      demand(o.steps > 0 && o.steps <= kMost, "--steps: expects 1 to 2^31"));
   RETURN_IF_ERROR(demand(o.batch > 0 && o.accumulate > 0 && flags.seq > 0,
                          "--batch, --accumulate and --seq: expect 1 or more"));
   RETURN_IF_ERROR(demand(

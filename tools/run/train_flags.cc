@@ -39,7 +39,12 @@ void AddTrainFlags(CLI::App& app, TrainFlags& flags) {
   number("--beta2", o.adamw.beta2, "of AdamW");
   number("--eps", o.adamw.eps, "of AdamW");
   app.add_flag("--no-aux", flags.no_aux, "leave out the losses of routers");
-  number("--seed", o.seed, "of the order of rows and of new weights");
+  app.add_option("--seed", o.seed, "of the order of rows and of new weights")
+      ->check([](const std::string& text) {
+        return text.starts_with("-") ? "expects a number from 0" : "";
+      })
+      ->type_name("SEED")
+      ->capture_default_str();
   number("--save-every", flags.save_every, "steps; 0: at the end alone");
   number("--keep", flags.keep, "checkpoints to keep; 0: all");
   app.add_option("--resume", flags.resume,
