@@ -56,6 +56,7 @@ absl::Status Grad(const GradFlags& flags) {
   const std::vector<TrainRow> rows = data.Windows();
   const int64_t targets = CountTargets(rows);
   TrainSizes sizes{data.tokens(), data.windows()};
+  sizes.longest = data.max_row();
   ASSIGN_OR_RETURN(const int64_t limit, MaxMemory(flags.common));
   RETURN_IF_ERROR(FitTrain(engine->module(), limit, sizes).status());
   RETURN_IF_ERROR(CheckOutput(flags.gradients));

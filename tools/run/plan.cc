@@ -17,7 +17,14 @@ namespace {
 struct PlanFlags {
   CommonFlags common;
   int64_t batch = 1, tokens = 2048, step_tokens = 512;
+  bool train = false;
 };
+
+TrainSizes SizesOf(const PlanFlags& flags) {
+  return {.max_tokens = flags.batch * flags.tokens,
+          .max_rows = flags.batch,
+          .longest = flags.tokens};
+}
 
 absl::StatusOr<MemoryPlan> MakePlan(const Module& module,
                                     const PlanFlags& flags) {
@@ -31,25 +38,55 @@ absl::StatusOr<MemoryPlan> MakePlan(const Module& module,
                             .max_rows = flags.batch});
 }
 
+Json KeptJson(const Module& module, const TrainSizes& sizes) {
+  const EntrySpec* entry = module.manifest().FindEntry(sizes.gradient);
+  Json layers = Json::array();
+  for (const KeptSpec& kept : entry->kept)
+    layers.push_back(
+        {{"layers", {kept.first, kept.last}},
+         {"bytes", kept.token_bytes * sizes.max_tokens + kept.bytes}});
+  return {{"recompute", entry->recompute}, {"kept", layers}};
+}
+
+absl::Status Show(const PlanFlags& flags, const MemoryPlan& plan, int64_t limit,
+                  const Json& more, const std::string& text) {
+  const absl::Status fits = CheckFits(plan, limit);
+  if (flags.common.output == "json") {
+    Json json = {{"weights_bytes", plan.weights},
+                 {"kv_bytes", plan.kv},
+                 {"workspace_bytes", plan.workspace},
+                 {"total_bytes", plan.total()},
+                 {"limit_bytes", limit},
+                 {"fits", fits.ok()}};
+    json.update(more);
+    RETURN_IF_ERROR(PrintJson(json));
+  } else {
+    RETURN_IF_ERROR(Print(Joined(PlanText(plan), " of ", FormatBytes(limit),
+                                 fits.ok() ? ": fits\n" : ": too much\n", text,
+                                 text.empty() ? "" : "\n")));
+  }
+  return fits;
+}
+
 absl::Status Plan(const PlanFlags& flags) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                    OpenEngine(flags.common));
   ASSIGN_OR_RETURN(const int64_t given, MaxMemory(flags.common));
-  ASSIGN_OR_RETURN(const MemoryPlan plan, MakePlan(engine->module(), flags));
   const int64_t limit = given > 0 ? given : AvailableBytes();
-  const absl::Status fits = CheckFits(plan, limit);
-  if (flags.common.output == "json") {
-    RETURN_IF_ERROR(PrintJson({{"weights_bytes", plan.weights},
-                               {"kv_bytes", plan.kv},
-                               {"workspace_bytes", plan.workspace},
-                               {"total_bytes", plan.total()},
-                               {"limit_bytes", limit},
-                               {"fits", fits.ok()}}));
-  } else {
-    RETURN_IF_ERROR(Print(Joined(PlanText(plan), " of ", FormatBytes(limit),
-                                 fits.ok() ? ": fits\n" : ": too much\n")));
+  const Module& module = engine->module();
+  if (!flags.train) {
+    ASSIGN_OR_RETURN(const MemoryPlan plan, MakePlan(module, flags));
+    return Show(flags, plan, limit, Json::object(), "");
   }
-  return fits;
+  if (!module.manifest().Trains())
+    return Error(Code::U108, "the module cannot train: compile the model ",
+                 "with --entries train");
+  // Of those that do not fit the smallest.
+  TrainSizes sizes = SizesOf(flags);
+  FitTrain(module, limit, sizes).IgnoreError();
+  ASSIGN_OR_RETURN(const MemoryPlan plan, PlanTrain(module, sizes));
+  return Show(flags, plan, limit, KeptJson(module, sizes),
+              KeptText(module, sizes));
 }
 
 }  // namespace
@@ -71,6 +108,9 @@ Action AddPlan(CLI::App& app) {
       ->check(range)
       ->type_name("N")
       ->capture_default_str();
+  app.add_flag("--train", flags->train,
+               "a training step on so many tokens, and what of each\n"
+               "layer its gradients keep");
   AddOutputFlag(app, flags->common, {"text", "json"});
   app.footer(
       "Reads no weights. Exits with 4 if the run does not fit.\n\n"

@@ -56,7 +56,7 @@ struct GradSizes {
   bool gradsStay() const { return parts > 1; }
 };
 
-Extent gradScratch(Operation *op, const Extent &tokens) {
+Extent gradScratch(Operation *op, const Extent &) {
   GradSizes sizes(cast<nn::AttendGradOp>(op));
   int64_t slot = 4 * kSlots * sizes.slotRow(), unit = 0;
   if (sizes.gradsStay())
@@ -64,7 +64,7 @@ Extent gradScratch(Operation *op, const Extent &tokens) {
   else
     slot += 4 * kSlots * sizes.gradRow();
   // Sequences end at whole blocks.
-  Extent bytes = tokens.times(slot + unit);
+  Extent bytes{.perToken = unit, .perLongest = slot};
   bytes.perSequence += kLanes * unit + 4 * sizes.of.heads;
   bytes.constant += kLanes * slot + 4 * kSlots * GradBlock::size(sizes.of);
   return bytes;

@@ -12,11 +12,13 @@ static Extent larger(Extent a, Extent b) {
   return {std::max(a.perToken, b.perToken),
           std::max(a.perSequence, b.perSequence),
           std::max(a.constant, b.constant),
-          std::max(a.perRankToken, b.perRankToken)};
+          std::max(a.perRankToken, b.perRankToken),
+          std::max(a.perLongest, b.perLongest)};
 }
 /// Size at a usual call, to choose between slots.
 static int64_t usual(Extent e) {
-  return (e.perToken + e.perRankToken) * 512 + e.perSequence * 4 + e.constant;
+  return (e.perToken + e.perRankToken) * 512 + e.perSequence * 4 +
+         e.perLongest * 128 + e.constant;
 }
 
 int64_t BufferPlan::width(Type type) {

@@ -34,9 +34,11 @@ struct Isa {
 /// A number of rows that is known before a step as a bound over the tokens
 /// and sequences of the call and the most tokens of any rank.
 struct Extent {
-  int64_t perToken = 0, perSequence = 0, constant = 0, perRankToken = 0;
+  int64_t perToken = 0, perSequence = 0, constant = 0, perRankToken = 0,
+          perLongest = 0; // for each token of the longest sequence
   Extent times(int64_t n) const {
-    return {perToken * n, perSequence * n, constant * n, perRankToken * n};
+    return {perToken * n, perSequence * n, constant * n, perRankToken * n,
+            perLongest * n};
   }
   bool operator==(const Extent &) const = default;
 };

@@ -43,7 +43,7 @@ public:
 private:
   /// What bounds of buffers depend on.
   struct Sizes {
-    Value tokens, sequences, rankTokens;
+    Value tokens, sequences, rankTokens, longest;
   };
 
   void loadDims(Value dims) {
@@ -91,6 +91,7 @@ private:
     term(extent.perToken, sizes.tokens);
     term(extent.perSequence, sizes.sequences);
     term(extent.perRankToken, sizes.rankTokens);
+    term(extent.perLongest, sizes.longest);
     return value;
   }
 
@@ -106,7 +107,8 @@ private:
   }
 
   void bindSlots() {
-    for (Value offset : slotOffsets({c.tokens, c.sequences, c.rankTokens}))
+    for (Value offset :
+         slotOffsets({c.tokens, c.sequences, c.rankTokens, c.longest}))
       slots.push_back(e.offsetBytes(c.arena, offset));
   }
 
@@ -420,7 +422,8 @@ private:
           e.offsetBytes(block->getArgument(0), e.i64(8 * i)), 8);
     };
     LLVM::ReturnOp::create(
-        b, e.loc, ValueRange{slotOffsets({dim(0), dim(1), dim(6)}).back()});
+        b, e.loc,
+        ValueRange{slotOffsets({dim(0), dim(1), dim(6), dim(2)}).back()});
   }
 
   func::FuncOp entry;
