@@ -79,6 +79,7 @@ absl::StatusOr<StepReport> TrainLoop::Step(std::span<const TrainRow> rows) {
     return Error(Code::R203, "a step of ", rows.size(), " rows; 1 to ", most,
                  " were asked for");
   const size_t passes = (rows.size() + size - 1) / size;
+  std::span<const TrainRow> bad;  // of the first loss that is not finite
   for (size_t at = 0; at < rows.size(); at += size) {
     const auto part = rows.subspan(at, std::min(size, rows.size() - at));
     ASSIGN_OR_RETURN(
@@ -87,6 +88,7 @@ absl::StatusOr<StepReport> TrainLoop::Step(std::span<const TrainRow> rows) {
                         options_.aux_weight / static_cast<double>(passes),
                         at > 0));
     CountLoads(at > 0);
+    if (bad.empty() && !std::isfinite(loss.loss)) bad = part;
     report.loss.loss += loss.loss;
     report.loss.aux_loss += loss.aux_loss / static_cast<double>(passes);
   }
@@ -96,7 +98,7 @@ absl::StatusOr<StepReport> TrainLoop::Step(std::span<const TrainRow> rows) {
   report.lr = LearningRate(options_, step_);
   report.step = ++step_;
   if (!std::isfinite(report.loss.loss) || !std::isfinite(report.grad_norm))
-    return Skip(std::move(report));
+    return Skip(std::move(report), bad);
   bad_ = 0;
   AdamwOptions adamw = options_.adamw;
   adamw.lr = static_cast<float>(report.lr);
@@ -107,14 +109,14 @@ absl::StatusOr<StepReport> TrainLoop::Step(std::span<const TrainRow> rows) {
   return report;
 }
 
-absl::StatusOr<StepReport> TrainLoop::Skip(StepReport report) {
+absl::StatusOr<StepReport> TrainLoop::Skip(StepReport report,
+                                           std::span<const TrainRow> rows) {
   report.skipped = true;
   report.bad = FirstBadWeight(engine_);
-  if (report.bad.empty() && std::isfinite(report.loss.loss))
-    report.bad = FirstBadGradient(state_);
-  if (report.bad.empty())
-    report.bad = std::isfinite(report.loss.loss) ? "the norm of all gradients"
-                                                 : "activations";
+  if (report.bad.empty() && !rows.empty())
+    report.bad = FirstBadActivation(engine_, state_, rows);
+  if (report.bad.empty()) report.bad = FirstBadGradient(state_);
+  if (report.bad.empty()) report.bad = "the norm of all gradients";
   if (++bad_ < kMostBadSteps) return report;
   return Error(Code::R302, "step ", step_, ": the loss or its gradients were ",
                "not finite ", bad_, " times in a row, first in ", report.bad,

@@ -116,7 +116,8 @@ class TrainLoop {
   TrainLoop(Engine& engine, const TrainOptions& options, TrainStep state)
       : engine_(engine), options_(options), state_(std::move(state)) {}
   void CountLoads(bool add);
-  absl::StatusOr<StepReport> Skip(StepReport report);
+  absl::StatusOr<StepReport> Skip(StepReport report,
+                                  std::span<const TrainRow> rows);
 
   Engine& engine_;
   const TrainOptions options_;
