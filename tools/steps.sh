@@ -8,6 +8,9 @@ build=$root/build
 jobs=$(nproc)
 install=1
 full=0
+steps=800
+tools=
+out=
 started=$SECONDS
 
 # usage TEXT: prints the text and the options that all three share.
@@ -23,16 +26,21 @@ die() { # die EXIT_CODE MESSAGE
   exit "$1"
 }
 
-# parse_options HELP_TEXT ARGUMENTS: sets build, jobs, install and, where the help offers it, full.
+# parse_options HELP_TEXT ARGUMENTS: sets build, jobs, install and, where the help offers them, full, steps, tools, out.
 parse_options() {
   local help=$1
   shift
   while [ $# -gt 0 ]; do
     case $1 in
-      --build-dir=* | --jobs=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
-      --build-dir | --jobs) [ $# -ge 2 ] || die 2 "$1 needs a value" ;;&
+      --steps | --steps=* | --tools | --tools=* | --out | --out=*)
+        [[ $help == *"${1%%=*} "* ]] || die 2 "unknown option ${1%%=*}; see $tool --help" ;;&
+      --build-dir=* | --jobs=* | --steps=* | --tools=* | --out=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
+      --build-dir | --jobs | --steps | --tools | --out) [ $# -ge 2 ] || die 2 "$1 needs a value" ;;&
       --build-dir) build=$(realpath -m "$2"); shift ;;
       --jobs) jobs=$2; shift ;;
+      --steps) steps=$2; shift ;;
+      --tools) tools=$(realpath -m "$2"); shift ;;
+      --out) out=$(realpath -m "$2"); shift ;;
       --skip-install) install=0 ;;
       --full) [[ $help == *--full* ]] || die 2 "unknown option --full; see $tool --help"; full=1 ;;
       -h | --help) usage "$help"; exit 0 ;;
@@ -41,6 +49,7 @@ parse_options() {
     shift
   done
   [[ $jobs =~ ^[1-9][0-9]*$ ]] || die 2 "--jobs expects a number from 1, got $jobs"
+  [[ $steps =~ ^[1-9][0-9]*$ ]] || die 2 "--steps expects a number from 1, got $steps"
 }
 
 clock() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
