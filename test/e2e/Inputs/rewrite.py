@@ -69,7 +69,8 @@ class Work:
     def compile(self, donor, recipe):
         self.count += 1
         module = self.path("rewrite.moe")
-        call("moe-compile", donor, "--compute", "f32", "--target", "cpu:native", "--rewrite", recipe, "-o", module)
+        call("moe-compile", donor, "--compute", "f32", "--target", "cpu:native", "--entries", "score", "--rewrite", recipe,
+             "-o", module)
         return module
 
     def rewrite(self, donor, recipe, others=(), flags=()):
@@ -96,7 +97,7 @@ class Work:
         ids = ids or donor / "ids.json"
         module, out = self.rewrite(donor, recipe, others, flags)
         made = self.path("made.moe")
-        call("moe-compile", out, "--compute", "f32", "--target", "cpu:native", "-o", made)
+        call("moe-compile", out, "--compute", "f32", "--target", "cpu:native", "--entries", "score", "-o", made)
         want, have = self.logits(module, donor, ids, "donor"), self.logits(made, out, ids, "new")
         if expect:
             self.compare(f"{donor.name} {recipe}", want, have)
@@ -217,7 +218,7 @@ def prune(work, fixtures, dense):
     work.step0(up, "prune=drop:0+3")
     trace, module = work.path("trace.json"), work.path("donor.moe")
     donor = fixtures / "mixtral-1"
-    call("moe-compile", donor, "--target", "cpu:native", "-o", module)
+    call("moe-compile", donor, "--target", "cpu:native", "--entries", "score", "-o", module)
     call("moe-run", "trace-routing", module, "--weights", donor, "--data", donor / "ids.json", "-o", trace)
     loads = [[sum(column) for column in zip(*layer)] for layer in zip(*json.loads(trace.read_text())["loads"])]
     out, _, _ = work.step0(donor, f"prune=3,usage={trace}", expect=False)
@@ -332,7 +333,8 @@ def errors(work, fixtures, dense):
             (3, "F101", mixtral, "prune=3,usage=no.json"), (3, "is no trace of routing", mixtral, f"prune=3,usage={text}"),
             (3, "P103", mixtral, f"prune=3,usage={trace}"), (2, "each once", mixtral, "merge=0+1/1+2"),
             (2, "1 experts are left", mixtral, "merge=0+1+2+3+4")):
-        refused(work, code, part, "moe-compile", donor, "--target", "cpu:native", "--rewrite", recipe, "-o", bad)
+        refused(work, code, part, "moe-compile", donor, "--target", "cpu:native", "--entries", "score", "--rewrite", recipe,
+                "-o", bad)
     work.demand(not bad.exists(), "no module is written")
     refused(work, 2, "U104", "moe-compile", llama, "--rewrite", "upcycle=4", "--emit", "mlir")
     refused(work, 2, "--rewrite and --mesh", "moe-compile", fixtures / "granitemoe-1", "--entries", "score", "--target",
