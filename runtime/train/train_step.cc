@@ -167,23 +167,23 @@ absl::Status TrainStep::CollectParams() {
   return absl::OkStatus();
 }
 
-// "load.L": a row for each layer that a loop of the program computes, of which
-// L is the first.
+// "load.FIRST": a row for each layer from FIRST on; "load.FIRST.STEP" where a
+// loop of the program computes every STEP-th.
 absl::Status TrainStep::CollectLoads() {
-  const std::vector<int64_t>& layers = model().moe_layers;
   for (const BufferSpec& buffer : grad_.spec().buffers) {
     if (buffer.role != BufferRole::kOutput || !buffer.name.starts_with(kLoad))
       continue;
-    const std::string_view number =
-        std::string_view(buffer.name).substr(sizeof kLoad - 1);
-    int64_t first = -1;
-    std::from_chars(number.data(), number.data() + number.size(), first);
-    const auto at = std::find(layers.begin(), layers.end(), first);
+    const char* end = buffer.name.data() + buffer.name.size();
+    int64_t first = -1, step = 1;
+    auto read =
+        std::from_chars(buffer.name.data() + sizeof kLoad - 1, end, first);
+    if (read.ptr != end && *read.ptr == '.')
+      read = std::from_chars(read.ptr + 1, end, step);
     const bool constant = std::all_of(
         buffer.shape.begin(), buffer.shape.end(),
         [](const Extent& extent) { return extent.dim == Extent::kConstant; });
-    if (buffer.dtype != DType::kI32 || buffer.shape.size() != 2 || !constant ||
-        layers.end() - at < buffer.shape[0].add)
+    if (read.ptr != end || first < 0 || step < 1 ||
+        buffer.dtype != DType::kI32 || buffer.shape.size() != 2 || !constant)
       return Error(Code::M109, "entry ", Quoted(sizes_.gradient), " gives ",
                    Quoted(buffer.name),
                    ", which is no load of experts. Compile the model again.");
@@ -191,7 +191,7 @@ absl::Status TrainStep::CollectLoads() {
         static_cast<const int32_t*>(grad_.OutputData(buffer.name));
     const auto experts = static_cast<size_t>(buffer.shape[1].add);
     for (int64_t i = 0; i < buffer.shape[0].add; ++i, counts += experts)
-      loads_.push_back({at[i], {counts, experts}});
+      loads_.push_back({first + i * step, {counts, experts}});
   }
   std::sort(loads_.begin(), loads_.end(),
             [](const ExpertLoad& a, const ExpertLoad& b) {
