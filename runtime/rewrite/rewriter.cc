@@ -139,6 +139,56 @@ absl::Status Rewriter::CheckCluster(const ClusterSpec& cluster) const {
                " cannot be ", cluster.count, " clusters");
 }
 
+absl::StatusOr<int64_t> Rewriter::LengthOf(const Item& item,
+                                           const RewriteTerm& term,
+                                           size_t folder) const {
+  const size_t axis = item.made->axis;
+  ASSIGN_OR_RETURN(const Tensor* tensor,
+                   Source(term.tensor, item.made->dtype, folder));
+  const auto misfit = [&](std::vector<int64_t> wanted) {
+    return Error(Code::W102, ShownPath(folders_[folder].dir()), ": tensor ",
+                 Quoted(term.tensor), " has shape ", ShapeText(tensor->shape),
+                 ", expected ", ShapeText(wanted));
+  };
+  std::vector<int64_t> wanted = item.shape;
+  if (tensor->shape.size() != wanted.size()) return misfit(wanted);
+  const int64_t extent = wanted[axis] = tensor->shape[axis];
+  if (tensor->shape != wanted) return misfit(wanted);
+  if (!term.cluster.tensor.empty()) {
+    RETURN_IF_ERROR(CheckCluster(term.cluster));
+    wanted[axis] = folders_[0].Find(term.cluster.tensor)->shape[0];
+    if (extent != wanted[axis]) return misfit(wanted);
+    return extent / term.cluster.count;
+  }
+  int64_t length = term.ranges.empty() ? extent : 0;
+  for (const auto& [begin, count] : term.ranges) {
+    wanted[axis] = begin + count;
+    if (begin > extent - count) return misfit(wanted);
+    if (__builtin_add_overflow(length, count, &length)) return misfit(wanted);
+  }
+  return length;
+}
+
+absl::Status Rewriter::CheckParts(const Item& item, size_t folder) const {
+  int64_t sum = 0;
+  for (const auto& terms : item.made->parts) {
+    ASSIGN_OR_RETURN(const int64_t length, LengthOf(item, terms[0], folder));
+    for (const RewriteTerm& term : terms) {
+      ASSIGN_OR_RETURN(const int64_t other, LengthOf(item, term, folder));
+      if (other != length)
+        return Error(Code::W102, ShownPath(folders_[folder].dir()),
+                     ": tensors ", Quoted(terms[0].tensor), " and ",
+                     Quoted(term.tensor), ", to be added, differ in size");
+    }
+    if (__builtin_add_overflow(sum, length, &sum)) break;
+  }
+  const int64_t wanted = item.shape[item.made->axis];
+  if (sum == wanted) return absl::OkStatus();
+  return Error(Code::W102, ShownPath(folders_[folder].dir()), ": tensor ",
+               Quoted(item.made->parts[0][0].tensor), " gives ", sum,
+               " rows or columns, expected ", wanted);
+}
+
 absl::Status Rewriter::Check(const Item& item) const {
   const RewriteTensor& made = *item.made;
   const auto contradicts = [&](const char* what) {
@@ -158,46 +208,8 @@ absl::Status Rewriter::Check(const Item& item) const {
   }
   const size_t last =
       made.folders == FolderUse::kMean ? folders_.size() - 1 : item.folder;
-  for (size_t folder = item.folder; folder <= last; ++folder) {
-    int64_t sum = 0;
-    for (const auto& terms : made.parts) {
-      int64_t length = -1;
-      for (const RewriteTerm& term : terms) {
-        ASSIGN_OR_RETURN(const Tensor* tensor,
-                         Source(term.tensor, made.dtype, folder));
-        std::vector<int64_t> wanted = item.shape, found = tensor->shape;
-        int64_t own = 0;
-        if (found.size() == wanted.size()) {
-          const int64_t extent = found[made.axis];
-          if (term.ranges.empty()) own = extent;
-          for (const auto& [begin, count] : term.ranges) {
-            if (begin > extent - count) wanted[made.axis] = begin + count;
-            own += count;
-          }
-          if (!term.cluster.tensor.empty()) {
-            RETURN_IF_ERROR(CheckCluster(term.cluster));
-            if (folders_[0].Find(term.cluster.tensor)->shape[0] != extent)
-              return contradicts("is not as large as its clusters");
-            own = extent / term.cluster.count;
-          }
-          if (wanted[made.axis] == item.shape[made.axis])
-            wanted[made.axis] = extent;
-        }
-        if (found != wanted)
-          return Error(Code::W102, ShownPath(folders_[folder].dir()),
-                       ": tensor ", Quoted(term.tensor), " has shape ",
-                       ShapeText(found), ", expected ", ShapeText(wanted));
-        if (length >= 0 && own != length)
-          return contradicts("has terms of several sizes");
-        length = own;
-      }
-      sum += length;
-    }
-    if (sum != item.shape[made.axis])
-      return Error(Code::W102, ShownPath(folders_[folder].dir()), ": tensor ",
-                   Quoted(made.parts[0][0].tensor), " gives ", sum,
-                   " rows or columns, expected ", item.shape[made.axis]);
-  }
+  for (size_t folder = item.folder; folder <= last; ++folder)
+    RETURN_IF_ERROR(CheckParts(item, folder));
   return absl::OkStatus();
 }
 

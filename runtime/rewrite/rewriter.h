@@ -57,7 +57,11 @@ class Rewriter {
   absl::Status CheckConfigs() const;
   absl::Status Expand();
   absl::Status Check(const Item& item) const;
+  absl::Status CheckParts(const Item& item, size_t folder) const;
   absl::Status CheckCluster(const ClusterSpec& cluster) const;
+  // Indices of a term along the axis of its tensor.
+  absl::StatusOr<int64_t> LengthOf(const Item& item, const RewriteTerm& term,
+                                   size_t folder) const;
   absl::StatusOr<const Tensor*> Source(const std::string& name, DType dtype,
                                        size_t folder) const;
   absl::StatusOr<std::vector<int64_t>> Indices(const RewriteTerm& term,
