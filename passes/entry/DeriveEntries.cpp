@@ -84,24 +84,22 @@ static func::FuncOp cloneModel(nn::ModelOp model, StringRef name,
   return entry;
 }
 
-static void addResults(func::FuncOp entry, ValueRange values,
-                       ArrayRef<std::string> names, ArrayAttr layers) {
+/// Lets |entry| give |value|, of |layers|, behind its other results.
+static void addResult(func::FuncOp entry, Value value, StringRef name,
+                      ArrayAttr layers) {
   Operation *end = entry.getBody().front().getTerminator();
-  end->insertOperands(end->getNumOperands(), values);
-  SmallVector<Type> types(end->getOperandTypes());
-  unsigned first = types.size() - values.size();
-  entry.setFunctionType(
-      FunctionType::get(entry.getContext(), entry.getArgumentTypes(), types));
+  unsigned place = end->getNumOperands();
+  end->insertOperands(place, value);
   SmallVector<Attribute> attributes;
-  for (unsigned i = 0; i < types.size(); ++i)
-    attributes.push_back(i < first ? DictionaryAttr(entry.getResultAttrDict(i))
-                                   : DictionaryAttr::get(entry.getContext()));
+  for (unsigned i = 0; i < place; ++i)
+    attributes.push_back(DictionaryAttr(entry.getResultAttrDict(i)));
+  attributes.push_back(DictionaryAttr::get(entry.getContext()));
+  entry.setFunctionType(FunctionType::get(
+      entry.getContext(), entry.getArgumentTypes(), end->getOperandTypes()));
   entry.setResAttrsAttr(ArrayAttr::get(entry.getContext(), attributes));
-  for (unsigned i = first; i < types.size(); ++i) {
-    entry.setResultAttr(i, "nn.name",
-                        StringAttr::get(entry.getContext(), names[i - first]));
-    entry.setResultAttr(i, "nn.layers", layers);
-  }
+  entry.setResultAttr(place, "nn.name",
+                      StringAttr::get(entry.getContext(), name));
+  entry.setResultAttr(place, "nn.layers", layers);
 }
 
 /// The layer that |route| belongs to, by the index of its loop.
@@ -130,26 +128,43 @@ routesOf(nn::LayersOp loop) {
   return routes;
 }
 
-/// Keeps indices and weights of the routes of layers loops as results.
-static void exposeRouting(func::FuncOp entry) {
+namespace {
+/// A value of one layer that the entry gives, stacked over the layers.
+struct Exposed {
+  std::string name;
+  Value value;
+};
+} // namespace
+
+/// Makes what |expose| says of each route of a layers loop results.
+static void exposeRoutes(func::FuncOp entry,
+                         llvm::function_ref<SmallVector<Exposed>(
+                             OpBuilder &, ArrayRef<int64_t> layers, RouteOp)>
+                             expose) {
   SmallVector<nn::LayersOp> loops(
       entry.getBody().front().getOps<nn::LayersOp>());
-  int64_t index = 0;
   for (nn::LayersOp loop : loops) {
-    auto routes = routesOf(loop);
-    if (routes.empty())
-      continue;
     Operation *end = loop.getBody().front().getTerminator();
     OpBuilder b(end);
     SmallVector<Type> types(loop.getResultTypes());
-    for (auto &[place, route] : routes) {
-      Value idx = PlanIndicesOp::create(b, route.getLoc(), route.getPlan());
-      end->insertOperands(end->getNumOperands(),
-                          ValueRange{idx, route.getWeights()});
-      for (Value value : ValueRange{idx, route.getWeights()})
-        types.push_back(
-            nn::LayersOp::stackedType(loop.getNumLayers(), value.getType()));
+    SmallVector<std::pair<std::string, ArrayAttr>> names;
+    for (auto &[place, route] : routesOf(loop)) {
+      auto layer = [&place = place](int64_t step) {
+        return place.scale * step + place.offset;
+      };
+      SmallVector<int64_t> layers{layer(loop.getLower()),
+                                  layer(int64_t(loop.getUpper()) - 1) + 1};
+      if (place.scale != 1)
+        layers.push_back(place.scale);
+      for (const Exposed &exposed : expose(b, layers, route)) {
+        end->insertOperands(end->getNumOperands(), exposed.value);
+        types.push_back(nn::LayersOp::stackedType(loop.getNumLayers(),
+                                                  exposed.value.getType()));
+        names.push_back({exposed.name, b.getI64ArrayAttr(layers)});
+      }
     }
+    if (names.empty())
+      continue;
     b.setInsertionPoint(loop);
     auto wider = nn::LayersOp::create(
         b, loop.getLoc(), types, loop.getLowerAttr(), loop.getUpperAttr(),
@@ -158,24 +173,47 @@ static void exposeRouting(func::FuncOp entry) {
     loop.replaceAllUsesWith(
         wider.getResults().take_front(loop.getNumResults()));
     loop.erase();
-    auto results = wider.getResults().take_back(2 * routes.size());
-    for (auto &[place, route] : routes) {
-      std::string prefix =
-          index ? "routing." + std::to_string(index) + "." : "routing.";
-      auto layer = [&](int64_t step) {
-        return place.scale * step + place.offset;
-      };
-      int64_t lower = wider.getLower(), upper = wider.getUpper();
-      SmallVector<int64_t> layers{layer(lower), layer(upper - 1) + 1};
-      if (place.scale != 1)
-        layers.push_back(place.scale);
-      addResults(entry, results.take_front(2),
-                 {prefix + "idx", prefix + "weight"},
-                 b.getI64ArrayAttr(layers));
-      results = results.drop_front(2);
-      ++index;
-    }
+    auto results = wider.getResults().take_back(names.size());
+    for (auto [result, name] : llvm::zip(results, names))
+      addResult(entry, result, name.first, name.second);
   }
+}
+
+/// Indices and weights of all routes.
+static void exposeRouting(func::FuncOp entry) {
+  int64_t index = 0;
+  exposeRoutes(entry, [&](OpBuilder &b, ArrayRef<int64_t>, RouteOp route) {
+    std::string prefix =
+        index ? "routing." + std::to_string(index) + "." : "routing.";
+    ++index;
+    Value idx = PlanIndicesOp::create(b, route.getLoc(), route.getPlan());
+    return SmallVector<Exposed>{{prefix + "idx", idx},
+                                {prefix + "weight", route.getWeights()}};
+  });
+}
+
+/// How many tokens each expert got, and states that routers update: results
+/// `load.FIRST` and `state.PARAM.FIRST` of the layers from FIRST on, with
+/// `.STEP` behind it where they are not neighbours.
+static void exposeLoads(func::FuncOp entry) {
+  exposeRoutes(entry, [](OpBuilder &b, ArrayRef<int64_t> layers,
+                         RouteOp route) {
+    std::string range = std::to_string(layers[0]);
+    if (layers.size() > 2)
+      range += "." + std::to_string(layers[2]);
+    SmallVector<Exposed> exposed{
+        {"load." + range,
+         CountsOp::create(b, route.getLoc(), route.getPlan())}};
+    auto router = SymbolTable::lookupNearestSymbolFrom<RouterOp>(
+        route, route.getRouterAttr());
+    for (unsigned i = 0; i < router.getNumResults(); ++i)
+      if (auto of = router.getResultAttrOfType<IntegerAttr>(i, "moe.state"))
+        if (auto param =
+                route->getOperand(of.getInt()).getDefiningOp<nn::ParamGetOp>())
+          exposed.push_back({("state." + param.getParam() + "." + range).str(),
+                             route.getResult(i)});
+    return exposed;
+  });
 }
 
 /// Gives every attention of |entry| the cache.
@@ -264,8 +302,11 @@ struct DeriveEntries : entry::impl::DeriveEntriesBase<DeriveEntries> {
       return success();
     }
     if (name == "eval_step" || name == "grad") {
-      entry::deriveLoss(
-          cloneModel(model, name, entry::lossArguments(&getContext())));
+      func::FuncOp entry =
+          cloneModel(model, name, entry::lossArguments(&getContext()));
+      entry::deriveLoss(entry);
+      if (name == "grad")
+        exposeLoads(entry);
       return success();
     }
     if (name != "prefill" && name != "decode")

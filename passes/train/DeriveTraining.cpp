@@ -221,7 +221,7 @@ struct DeriveTraining : train::impl::DeriveTrainingBase<DeriveTraining> {
 
   void runOnOperation() override {
     auto grad = getOperation().lookupSymbol<func::FuncOp>("grad");
-    if (grad && grad->hasAttr("nn.entry") && grad.getNumResults() == 3 &&
+    if (grad && grad->hasAttr("nn.entry") && grad.getNumResults() >= 3 &&
         grad.getResultAttr(0, "nn.name") ==
             StringAttr::get(&getContext(), "objective") &&
         failed(deriveAll(grad)))

@@ -80,6 +80,7 @@ absl::StatusOr<StepReport> TrainLoop::Step(std::span<const TrainRow> rows) {
                  " were asked for");
   const size_t passes = (rows.size() + size - 1) / size;
   std::span<const TrainRow> bad;  // of the first loss that is not finite
+  state_.SetRandom(options_.seed, step_);
   for (size_t at = 0; at < rows.size(); at += size) {
     const auto part = rows.subspan(at, std::min(size, rows.size() - at));
     ASSIGN_OR_RETURN(

@@ -2,7 +2,6 @@
 #include "runtime/train/train_step.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -15,7 +14,6 @@ namespace moe {
 namespace {
 
 constexpr char kGrad[] = "grad.";
-constexpr char kLoad[] = "load.";
 constexpr int kHyper = 8;
 
 Dims MostDims(const TrainSizes& sizes) {
@@ -126,7 +124,8 @@ absl::StatusOr<TrainStep> TrainStep::Create(Engine& engine,
   TrainStep step(engine, sizes, std::move(grad), std::move(norm),
                  std::move(update));
   RETURN_IF_ERROR(step.CollectParams());
-  RETURN_IF_ERROR(step.CollectLoads());
+  ASSIGN_OR_RETURN(step.loads_, ExpertLoads(step.grad_, step.model()));
+  ASSIGN_OR_RETURN(step.states_, RouterStates(step.grad_, engine));
   RETURN_IF_ERROR(step.Connect());
   return step;
 }
@@ -167,39 +166,6 @@ absl::Status TrainStep::CollectParams() {
   return absl::OkStatus();
 }
 
-// "load.FIRST": a row for each layer from FIRST on; "load.FIRST.STEP" where a
-// loop of the program computes every STEP-th.
-absl::Status TrainStep::CollectLoads() {
-  for (const BufferSpec& buffer : grad_.spec().buffers) {
-    if (buffer.role != BufferRole::kOutput || !buffer.name.starts_with(kLoad))
-      continue;
-    const char* end = buffer.name.data() + buffer.name.size();
-    int64_t first = -1, step = 1;
-    auto read =
-        std::from_chars(buffer.name.data() + sizeof kLoad - 1, end, first);
-    if (read.ptr != end && *read.ptr == '.')
-      read = std::from_chars(read.ptr + 1, end, step);
-    const bool constant = std::all_of(
-        buffer.shape.begin(), buffer.shape.end(),
-        [](const Extent& extent) { return extent.dim == Extent::kConstant; });
-    if (read.ptr != end || first < 0 || step < 1 ||
-        buffer.dtype != DType::kI32 || buffer.shape.size() != 2 || !constant)
-      return Error(Code::M109, "entry ", Quoted(sizes_.gradient), " gives ",
-                   Quoted(buffer.name),
-                   ", which is no load of experts. Compile the model again.");
-    const auto* counts =
-        static_cast<const int32_t*>(grad_.OutputData(buffer.name));
-    const auto experts = static_cast<size_t>(buffer.shape[1].add);
-    for (int64_t i = 0; i < buffer.shape[0].add; ++i, counts += experts)
-      loads_.push_back({first + i * step, {counts, experts}});
-  }
-  std::sort(loads_.begin(), loads_.end(),
-            [](const ExpertLoad& a, const ExpertLoad& b) {
-              return a.layer < b.layer;
-            });
-  return absl::OkStatus();
-}
-
 absl::Status TrainStep::ConnectBatch(BoundEntry& entry) {
   RETURN_IF_ERROR(entry.SetInput("ids", batch_->ids.data()));
   RETURN_IF_ERROR(entry.SetInput("positions", batch_->positions.data()));
@@ -207,6 +173,8 @@ absl::Status TrainStep::ConnectBatch(BoundEntry& entry) {
   RETURN_IF_ERROR(entry.SetInput("targets", batch_->targets.data()));
   RETURN_IF_ERROR(entry.SetInput("loss_weight", &batch_->loss_weight));
   RETURN_IF_ERROR(entry.SetInput("aux_weight", &batch_->aux_weight));
+  if (entry.spec().FindBuffer("key") >= 0)
+    RETURN_IF_ERROR(entry.SetInput("key", batch_->key));
   for (const char* name : {"objective", "loss", "aux_loss"})
     RETURN_IF_ERROR(entry.CheckOutput(name, DType::kF32, {}));
   return entry.CheckInputsSet();
@@ -280,6 +248,14 @@ absl::StatusOr<StepLoss> TrainStep::Backward(std::span<const TrainRow> rows,
                                              int64_t targets, double aux_weight,
                                              bool add) {
   ASSIGN_OR_RETURN(const Dims dims, Fill(rows, targets, aux_weight));
+  if (add && !states_.empty())
+    return Error(Code::U104, "routers of the module update a state from the ",
+                 "tokens of a whole step: passes of a step cannot be added up");
+  int64_t& before = batch_->tokens;
+  if (!add) before = 0;
+  batch_->key[4] = static_cast<int32_t>(before);
+  batch_->key[5] = static_cast<int32_t>(before >> 32);
+  before += batch_->cu_seqlens[rows.size()];
   if (add) RETURN_IF_ERROR(Accumulate(false));
   ASSIGN_OR_RETURN(const StepLoss loss, Run(grad_, dims));
   if (add) RETURN_IF_ERROR(Accumulate(true));
@@ -327,6 +303,12 @@ absl::StatusOr<double> TrainStep::GradientNorm() {
   return std::sqrt(static_cast<double>(*norm_.Output<float>("sum_squares")));
 }
 
+void TrainStep::SetRandom(uint64_t seed, int64_t step) {
+  batch_->key[0] = static_cast<int32_t>(seed);
+  batch_->key[1] = static_cast<int32_t>(seed >> 32);
+  batch_->key[2] = static_cast<int32_t>(step);
+}
+
 absl::Status TrainStep::Update(const AdamwOptions& options, int64_t number,
                                float scale) {
   const double beta1 = options.beta1, beta2 = options.beta2;
@@ -340,7 +322,10 @@ absl::Status TrainStep::Update(const AdamwOptions& options, int64_t number,
                                static_cast<float>(1 - std::pow(beta2, steps)),
                                scale};
   std::copy_n(hyper, kHyper, hyper_.get());
-  return update_.Run({});
+  RETURN_IF_ERROR(update_.Run({}));
+  for (const RouterState& state : states_)
+    std::memcpy(state.weights, state.next, state.bytes);
+  return absl::OkStatus();
 }
 
 }  // namespace moe

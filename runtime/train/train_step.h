@@ -23,6 +23,7 @@
 #include "runtime/anonymous_memory.h"
 #include "runtime/bound_entry.h"
 #include "runtime/engine.h"
+#include "runtime/train/router_results.h"
 
 namespace moe {
 
@@ -70,12 +71,6 @@ struct TrainedParam {
   float* gradient = nullptr;
 };
 
-// Tokens that each expert of a layer got.
-struct ExpertLoad {
-  int64_t layer = 0;
-  std::span<const int32_t> tokens;
-};
-
 // Movable; runs on one thread at a time. Borrows the engine, whose weights it
 // changes.
 class TrainStep {
@@ -98,10 +93,15 @@ class TrainStep {
   absl::StatusOr<StepLoss> Evaluate(std::span<const TrainRow> rows,
                                     int64_t targets);
 
+  // What random numbers of the next Backward() depend on, beside layer and
+  // place; 0 and 0 before.
+  void SetRandom(uint64_t seed, int64_t step);
+
   // Of all gradients together.
   absl::StatusOr<double> GradientNorm();
 
-  // Step |number|, from 1, of AdamW with the gradients times |scale|.
+  // Step |number|, from 1, of AdamW with the gradients times |scale|; states of
+  // routers become what the last Backward() made of them.
   absl::Status Update(const AdamwOptions& options, int64_t number, float scale);
 
   // In the order of the manifest. Parameters that no gradient reaches are not
@@ -116,12 +116,14 @@ class TrainStep {
   struct Batch {
     std::vector<int32_t> ids, targets, positions, cu_seqlens;
     float loss_weight = 0, aux_weight = 0;
+    // Of random numbers: seed, step, layer, tokens before those of the call.
+    int32_t key[6] = {};
+    int64_t tokens = 0;  // of the backward passes of the step so far
   };
 
   TrainStep(Engine& engine, const TrainSizes& sizes, BoundEntry grad,
             BoundEntry norm, BoundEntry update);
   absl::Status CollectParams();
-  absl::Status CollectLoads();
   absl::Status Connect();
   absl::Status ConnectBatch(BoundEntry& entry);
   absl::Status Accumulate(bool add);
@@ -135,6 +137,7 @@ class TrainStep {
   std::optional<BoundEntry> eval_;
   std::vector<TrainedParam> params_;
   std::vector<ExpertLoad> loads_;
+  std::vector<RouterState> states_;
   AnonymousMemory moments_, sums_;
   std::unique_ptr<Batch> batch_;
   std::unique_ptr<float[]> hyper_;
