@@ -48,6 +48,36 @@ TEST(Training, EvaluationHasMemoryWhereItIsUsed) {
   EXPECT_EQ(*more - *fewer, eval->workspace + eval->outputs);
 }
 
+TEST(Training, LoadsOfAllLayersAreCounted) {
+  const auto engine = compiled::OpenToTrain(kFixture);
+  ASSERT_TRUE(engine->LoadWeights(kFixture).ok());
+  const ModelSpec& model = *engine->manifest().model;
+  TrainOptions options;
+  options.batch = 2;  // three rows: two backward passes, whose counts add up
+  options.accumulate = 2;
+  auto loop = TrainLoop::Create(*engine, options, {64, 2});
+  ASSERT_TRUE(loop.ok()) << loop.status();
+  const auto batch = Batch(0);
+  std::vector<TrainRow> rows;
+  const std::vector<int32_t> none(64, -1);
+  int64_t tokens = 0;
+  for (const auto& row : batch) {
+    rows.push_back({row, std::span(none).first(row.size())});
+    tokens += static_cast<int64_t>(row.size());
+  }
+  ASSERT_TRUE((*loop)->Step(rows).ok());
+  const auto loads = (*loop)->loads();
+  ASSERT_EQ(loads.size(), model.moe_layers.size());
+  for (size_t i = 0; i < loads.size(); ++i) {
+    EXPECT_EQ(loads[i].layer, model.moe_layers[i]);
+    ASSERT_EQ(static_cast<int64_t>(loads[i].tokens.size()), model.experts);
+    int64_t sum = 0;
+    for (const int64_t count : loads[i].tokens) sum += count;
+    EXPECT_EQ(sum, tokens * model.top_k);
+    EXPECT_EQ(HealthOf(loads[i], sum).dropped, 0);
+  }
+}
+
 TEST(Training, HealthOfLoads) {
   const LayerHealth even = HealthOf({3, {5, 5, 5, 5}}, 20);
   EXPECT_EQ(even.layer, 3);
