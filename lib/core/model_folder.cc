@@ -111,12 +111,19 @@ absl::Status WriteFiles(const fs::path& folder, const Json& config,
   if (shards.size() > 1) {
     const Json index = {{"metadata", {{"total_size", bytes}}},
                         {"weight_map", std::move(map)}};
-    RETURN_IF_ERROR(
-        WriteFileAtomically((folder / kIndex).string(), index.dump(2) + "\n"));
+    RETURN_IF_ERROR(WriteFileAtomically(
+        (folder / kIndex).string(),
+        index.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"));
     written.insert(kIndex);
   }
-  RETURN_IF_ERROR(
-      WriteFileAtomically((folder / kConfig).string(), config.dump(2) + "\n"));
+  for (const auto& [name, note] : options.notes) {
+    RETURN_IF_ERROR(
+        WriteFileAtomically((folder / name).string(), DumpJson(note) + "\n"));
+    written.insert(name);
+  }
+  RETURN_IF_ERROR(WriteFileAtomically(
+      (folder / kConfig).string(),
+      config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"));
   written.insert(kConfig);
   return absl::OkStatus();
 }

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,6 +39,8 @@ struct ModelFolderOptions {
   // Replaces the model of a folder that is there. Off: the folder must not
   // exist or be empty, and it appears with all its files or not at all.
   bool replace = false;
+  // Written beside the weights, by file name.
+  std::map<std::string, Json> notes = {};
   // Called before a tensor is made.
   std::function<void(const ModelTensor& tensor)> progress = {};
 };

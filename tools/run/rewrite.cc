@@ -81,6 +81,10 @@ absl::Status Rewrite(const RewriteFlags& flags) {
   Progress progress(tensors.size(), bytes);
   ModelFolderOptions options;
   options.shard_bytes = static_cast<uint64_t>(shard_bytes);
+  if (!rewriter->plan().expert_map.empty())
+    options.notes["expert_map.json"] = {
+        {"recipe", rewriter->plan().recipe},
+        {"layers", rewriter->plan().expert_map}};
   options.progress = [&](const ModelTensor& tensor) { progress.Tell(tensor); };
   RETURN_IF_ERROR(
       WriteModelFolder(flags.out, rewriter->config(), tensors, options));
@@ -111,7 +115,9 @@ Action AddRewrite(CLI::App& app) {
       ->capture_default_str();
   app.footer(
       "Writes config.json and safetensors of the new model, a tensor at a\n"
-      "time; the folder appears when it is complete.\n\n"
+      "time; the folder appears when it is complete. expert_map.json has, for\n"
+      "each layer, the new number of each old expert that was kept or merged,\n"
+      "or -1.\n\n"
       "Example:\n"
       "  moe-compile DENSE --rewrite upcycle=8 -o up.moe\n"
       "  moe-run rewrite up.moe --weights DENSE --out MOE");

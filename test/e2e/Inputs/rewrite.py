@@ -225,6 +225,8 @@ def prune(work, fixtures, dense):
     old, new = weights(donor), weights(out)
     for layer, load in enumerate(loads):
         kept = sorted(sorted(range(len(load)), key=lambda e: (-load[e], e))[:3])
+        places = json.loads((out / "expert_map.json").read_text())["layers"][layer]
+        work.demand(places == [kept.index(e) if e in kept else -1 for e in range(len(load))], "the index map")
         gate = f"model.layers.{layer}.block_sparse_moe.gate.weight"
         work.demand(rows(new[gate]) == [rows(old[gate])[e] for e in kept], f"layer {layer} keeps {kept} of {load}")
         for n, e in enumerate(kept):
