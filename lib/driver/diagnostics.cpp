@@ -75,7 +75,8 @@ Code mlir::moe::codeOfPass(StringRef pass) {
   if (pass.starts_with("verify-"))
     return Code::I003;
   if (pass == "moe-set-compute" || pass == "moe-derive-entries" ||
-      pass == "moe-expand-sugar" || pass == "moe-inline-routers")
+      pass == "moe-expand-sugar" || pass == "moe-inline-routers" ||
+      pass == "moe-settle-random")
     return Code::K102;
   return Code::K109;
 }

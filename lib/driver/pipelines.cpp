@@ -38,6 +38,7 @@ void moe::addToStep(OpPassManager &pm, const PipelineOptions &options) {
     derive.entries.push_back(name);
   pm.addPass(entry::createDeriveEntries(derive));
   pm.addPass(entry::createInlineRouters());
+  pm.addPass(entry::createSettleRandom());
   pm.addPass(entry::createExpandLosses());
   pm.addPass(createCanonicalizerPass());
   train::DeriveTrainingOptions training;

@@ -6,6 +6,7 @@
 //   func.func @prefill(%ids, %positions, %seqs, %slot, %table, %cache) -> logits of the last tokens
 #include "dialect/nn/NnParams.h"
 #include "passes/entry/DeriveLoss.h"
+#include "passes/entry/Random.h"
 
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/PatternMatch.h"
@@ -302,9 +303,14 @@ struct DeriveEntries : entry::impl::DeriveEntriesBase<DeriveEntries> {
       return success();
     }
     if (name == "eval_step" || name == "grad") {
-      func::FuncOp entry =
-          cloneModel(model, name, entry::lossArguments(&getContext()));
+      auto arguments = entry::lossArguments(&getContext());
+      bool random = name == "grad" && entry::wantsKey(model);
+      if (random)
+        arguments.push_back({"key", entry::keyType(&getContext())});
+      func::FuncOp entry = cloneModel(model, name, arguments);
       entry::deriveLoss(entry);
+      if (random)
+        entry::useKey(entry, entry.getArguments().back());
       if (name == "grad")
         exposeLoads(entry);
       return success();

@@ -58,6 +58,20 @@ static Value expandHead(OpBuilder &b, nn::HeadOp op) {
   return toF32(b, loc, logits);
 }
 
+/// The key of the layer of |op| where there is none: entries that have one put
+/// it in the place of the constant (entry::useKey()).
+static Value noKey(moe::LayerOp op) {
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  auto type = RankedTensorType::get({6}, b.getI32Type());
+  Value zeros = arith::ConstantOp::create(
+      b, loc, DenseElementsAttr::get(type, b.getI32IntegerAttr(0)));
+  Value layer = op.getLayer();
+  if (!layer)
+    layer = arith::ConstantIndexOp::create(b, loc, 0);
+  return LayerKeyOp::create(b, loc, zeros, layer, /*offset=*/0);
+}
+
 /// The operands of |router| behind x: inputs of the model where an argument is
 /// marked as one, parameters in their order elsewhere.
 static FailureOr<SmallVector<Value>>
@@ -74,10 +88,10 @@ routerOperands(moe::LayerOp op, RouterOp router, ArrayRef<Value> params) {
       params = params.drop_front();
       continue;
     }
-    if (input == "key")
-      return op.emitOpError("routes by ")
-             << op.getRouterAttr()
-             << ", which needs random numbers; inference has none";
+    if (input == "key") {
+      operands.push_back(noKey(op));
+      continue;
+    }
     if (!model)
       return op.emitOpError("routes by ")
              << op.getRouterAttr() << ", which needs the " << input

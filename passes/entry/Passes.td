@@ -37,6 +37,16 @@ def InlineRouters : Pass<"moe-inline-routers", "::mlir::ModuleOp"> {
   }];
 }
 
+def SettleRandom : Pass<"moe-settle-random", "::mlir::ModuleOp"> {
+  let summary = "gives random numbers of entries without a key their neutral value";
+  let description = [{
+    Training draws random numbers from its key; elsewhere noise, jitter and
+    dropout are off: each number of `moe.random` is its `neutral`. One without is
+    refused.
+  }];
+  let dependentDialects = ["::mlir::nn::NnDialect"];
+}
+
 def ExpandLosses : Pass<"moe-expand-losses", "::mlir::ModuleOp"> {
   let summary = "writes losses of routers out as reductions";
 }
