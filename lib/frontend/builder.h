@@ -72,6 +72,10 @@ public:
   Value pick(Value scores, Value idx);
   /// To sum 1 over the chosen: divided by max(sum + |eps|, |least|).
   Value renormalize(Value weights, double eps = 0, double least = 0);
+  /// The choices |idx| of |rows| and their |weights| as choices of experts,
+  /// of which |map| names one for each row: weights of one expert are added.
+  std::pair<Value, Value> merge(Value idx, Value weights, int64_t experts,
+                                llvm::ArrayRef<int64_t> map);
   Value scale(Value weights, double factor);
   Value groupMask(Value scores, int64_t groups, int64_t keep, GroupScore score,
                   double fill, int64_t top = 1);

@@ -232,6 +232,11 @@ readExperts(JsonFields &fields, llvm::ArrayRef<llvm::StringRef> countKeys,
                  " is larger than ", out.countKey, " ", out.count, ".");
   ASSIGN_OR_RETURN(out.width,
                    fields.Int(std::string_view(widthKey), 1, kMaxWidth));
+  ASSIGN_OR_RETURN(out.map, fields.IntsOrEmpty("expert_map"));
+  for (int64_t expert : out.map)
+    if (expert < 0 || expert >= out.count)
+      return Error(Code::C106, fields.where(), ": expert_map has expert ",
+                   expert, ", and ", out.countKey, " is ", out.count, ".");
   return out;
 }
 

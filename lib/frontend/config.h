@@ -80,6 +80,10 @@ absl::StatusOr<HeadsConfig> readHeads(::moe::JsonFields &fields,
 struct ExpertsConfig {
   int64_t count = 0, topK = 0, width = 0;
   std::string countKey;
+  /// `expert_map`: the expert that each row of the router stands for, where
+  /// experts were merged; empty: each for its own.
+  std::vector<int64_t> map;
+  int64_t rows() const { return map.empty() ? count : map.size(); }
 };
 absl::StatusOr<ExpertsConfig>
 readExperts(::moe::JsonFields &fields,

@@ -159,7 +159,7 @@ void buildDecoder(ImportContext &in, const FrameParams &frame,
     moe.experts = e.count;
     moe.segments = config.segments;
     moe.expert = declareExperts(in, ffn, {}, e, range, s);
-    moe.gate = m.matrix("gate" + s, ffn + "gate.weight", e.count,
+    moe.gate = m.matrix("gate" + s, ffn + "gate.weight", e.rows(),
                         in.common.hidden, range);
     m.ofRouter(moe.gate);
     if (!config.gateBias.empty())

@@ -27,8 +27,9 @@ FlatSymbolRefAttr declareSoftmaxRouter(ImportContext &in, llvm::StringRef name,
                            Value p = r.softmax(r.linear(x, w));
                            Value idx = r.select(p, e.topK);
                            Value chosen = r.pick(p, idx);
-                           return std::pair(
-                               idx, normalize ? r.renormalize(chosen) : chosen);
+                           return r.merge(
+                               idx, normalize ? r.renormalize(chosen) : chosen,
+                               e.count, e.map);
                          });
 }
 

@@ -59,6 +59,29 @@ Value RouterBuilder::renormalize(Value weights, double eps, double least) {
   return arith::DivFOp::create(builder, loc, weights, den);
 }
 
+std::pair<Value, Value> RouterBuilder::merge(Value idx, Value weights,
+                                             int64_t experts,
+                                             llvm::ArrayRef<int64_t> map) {
+  if (map.empty())
+    return {idx, weights};
+  int64_t rows = map.size();
+  Type f32 = builder.getF32Type();
+  std::vector<float> member(experts * rows);
+  for (auto [row, expert] : llvm::enumerate(map))
+    member[expert * rows + row] = 1;
+  auto square = RankedTensorType::get({experts, rows}, f32);
+  Value members = arith::ConstantOp::create(
+      builder, loc, DenseElementsAttr::get(square, llvm::ArrayRef(member)));
+  Value all = ScatterPickOp::create(builder, loc, weights, idx,
+                                    static_cast<uint64_t>(rows));
+  Value sums = linear(all, members);
+  int64_t k = cast<RankedTensorType>(idx.getType()).getDimSize(1);
+  Value chosen =
+      SelectOp::create(builder, loc, sums, Value(), static_cast<uint64_t>(k),
+                       builder.getF64FloatAttr(0));
+  return {chosen, pick(sums, chosen)};
+}
+
 Value RouterBuilder::constant(Value like, double value) {
   return constantLike(builder, loc, like, value);
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // prune and merge: each new expert, and its row of the router, is the weighted
-// mean of a group of old ones. Pruning has groups of one.
+// mean of a group of old ones. Pruning has groups of one. With router=map the
+// router keeps a row for each old expert, and expert_map of config.json says
+// which new one it stands for.
 #include <algorithm>
 #include <charconv>
 #include <numeric>
@@ -93,6 +95,15 @@ absl::Status CheckDonor(const Recipe& recipe, const Json& config) {
   };
   if (config.value("model_type", Json()) == "jetmoe")
     return refuse("experts of jetmoe are heads of attention, too");
+  constexpr std::string_view kMapped[] = {"mixtral", "olmoe", "qwen2_moe",
+                                          "qwen3_moe"};
+  const Json type = config.value("model_type", Json());
+  if (recipe.map_router &&
+      std::none_of(std::begin(kMapped), std::end(kMapped),
+                   [&](std::string_view each) { return type == each; }))
+    return refuse("router=map is for mixtral, olmoe, qwen2_moe and qwen3_moe");
+  if (config.contains("expert_map"))
+    return refuse("experts of the donor were merged before");
   for (const char* key : {"n_group", "topk_group"}) {
     const Json value = config.value(key, Json());
     if (value.is_number() && value.get<int64_t>() > 1)
@@ -136,6 +147,12 @@ class ExpertPlanner {
       return absl::OkStatus();
     }
     ASSIGN_OR_RETURN(const Groups* groups, GroupsOf(*layer));
+    if (recipe_.map_router && tensor.name.ends_with(".gate.weight")) {
+      plan_.tensors.push_back(CopyOf(tensor, FolderUse::kFirst));
+      plan_.config["expert_map"] =
+          plan_.expert_map[static_cast<size_t>(*layer)];
+      return absl::OkStatus();
+    }
     if (split) return AddSeparate(tensor, *split, *groups);
     return AddStacked(tensor, stacked->axis, *groups);
   }
@@ -280,10 +297,10 @@ absl::Status PlanFewerExperts(const Recipe& recipe, DonorTensors donor,
     return Error(Code::K111, "--rewrite ", recipe.text,
                  " takes a donor with experts: ", experts.status().message());
   ASSIGN_OR_RETURN(const int64_t top_k, CountOf(plan.donor, kTopKeys));
+  plan.config = plan.donor;
   ExpertPlanner planner(recipe, *experts, plan);
   RETURN_IF_ERROR(planner.Prepare(top_k));
   for (const DonorTensor& tensor : donor) RETURN_IF_ERROR(planner.Add(tensor));
-  plan.config = plan.donor;
   Json& object = ObjectOf(plan.config);
   for (const char* key : kCountKeys)
     if (object.contains(key) && !object[key].is_null())

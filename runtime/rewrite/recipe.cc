@@ -39,8 +39,8 @@ const Kind kKinds[] = {
      "prune=N,usage=TRACE.json, prune=keep:0+2+5 or prune=drop:1+3"},
     {"merge",
      RecipeKind::kMerge,
-     {"usage"},
-     "merge=0+1/2+3[,usage=TRACE.json]"},
+     {"usage", "router"},
+     "merge=0+1/2+3[,usage=TRACE.json][,router=mean|map]"},
     {"mix",
      RecipeKind::kMix,
      {"top_k", "seed"},
@@ -128,6 +128,9 @@ absl::Status ReadOption(const Kind& kind, std::string_view key,
   } else if (key == "scale") {
     recipe.llama_scale = value == "llama_moe";
     good = recipe.llama_scale || value == "one";
+  } else if (key == "router") {
+    recipe.map_router = value == "map";
+    good = recipe.map_router || value == "mean";
   } else if (key == "usage") {
     recipe.usage = value;
     good = !value.empty();

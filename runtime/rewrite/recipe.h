@@ -5,7 +5,7 @@
 //   upcycle=E[,top_k=K][,granular=G][,noise=S][,seed=N]
 //   split=E[,top_k=K][,by=index|cluster][,scale=one|llama_moe][,seed=N]
 //   prune=N,usage=TRACE.json   prune=keep:0+2+5   prune=drop:1+3
-//   merge=0+1/2+3[,usage=TRACE.json]
+//   merge=0+1/2+3[,usage=TRACE.json][,router=mean|map]
 //   mix[=N][,top_k=K][,seed=N]
 
 #ifndef MOE_RUNTIME_REWRITE_RECIPE_H_
@@ -38,6 +38,7 @@ struct Recipe {
   double noise = 0;  // deviation, in root mean squares of the tensor
   bool cluster = false, llama_scale = false;
   uint64_t seed = 0;
+  bool map_router = false;       // merge: the router keeps its rows
   bool drop = false;             // prune: |experts| go instead of staying
   std::vector<int64_t> experts;  // of prune, each once
   std::vector<std::vector<int64_t>> groups;  // of merge, each expert once

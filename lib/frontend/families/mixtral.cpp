@@ -13,6 +13,7 @@ namespace mlir::moe::frontend {
 static constexpr ConfigKey keys[] = {
     {"num_local_experts", KeyUse::Used},
     {"num_experts", KeyUse::Used},
+    {"expert_map", KeyUse::Used},
     {"intermediate_size", KeyUse::Used},
     {"head_dim", KeyUse::Used},
     {"sliding_window", KeyUse::Used},
@@ -51,12 +52,13 @@ static absl::Status build(ImportContext &in) {
   MoeParams moe{.experts = e.count};
   moe.expert =
       declareExperts(in, ffn, {.gate = "w1", .up = "w3", .down = "w2"}, e, all);
-  moe.gate = m.matrix("gate", ffn + "gate.weight", e.count, c.hidden, all);
+  moe.gate = m.matrix("gate", ffn + "gate.weight", e.rows(), c.hidden, all);
   moe.router = m.router("mixtral", c.hidden, e.count, e.topK, moe.gate, {},
                         [&](RouterBuilder &r, Value x, Value gate, Value) {
                           Value p = r.softmax(r.linear(x, gate));
                           Value idx = r.select(p, e.topK);
-                          return std::pair(idx, r.renormalize(r.pick(p, idx)));
+                          return r.merge(idx, r.renormalize(r.pick(p, idx)),
+                                         e.count, e.map);
                         });
 
   double scale = 1 / std::sqrt(static_cast<double>(h.headDim));

@@ -10,6 +10,7 @@ namespace mlir::moe::frontend {
 
 static constexpr ConfigKey keys[] = {
     {"num_experts", KeyUse::Used},
+    {"expert_map", KeyUse::Used},
     {"num_local_experts", KeyUse::Used},
     {"moe_intermediate_size", KeyUse::Used},
     {"intermediate_size", KeyUse::Used},

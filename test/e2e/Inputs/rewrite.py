@@ -254,6 +254,19 @@ def check_kept(work, donor, count):
 
 
 def merge(work, fixtures, dense):
+    # Experts 0 and 2 are made equal: with the map of the router, merging them changes nothing.
+    for name in ("mixtral-1", "qwen3_moe-1", "olmoe-1", "qwen2_moe-1"):
+        twins = weights(fixtures / name)
+        for tensor in twins:
+            if ".experts.2." in tensor:
+                twins[tensor] = twins[tensor.replace(".experts.2.", ".experts.0.")]
+        donor = write(work.folder / f"twins-{name}", config_of(fixtures / name), twins)
+        shutil.copy(fixtures / name / "ids.json", donor)
+        out, _, _ = work.step0(donor, "merge=0+2,router=map")
+        work.demand(experts_of(config_of(out)) == experts_of(config_of(donor)) - 1, "one expert less")
+    # A row that is the mean of two does not: where both twins were chosen, another expert is now.
+    _, want, have = work.step0(donor, "merge=0+2", expect=False)
+    work.demand(work.compare(f"{donor.name} merge=0+2", want, have, 1) > 1e-4, "only the map is exact")
     up, _, _ = work.step0(dense / "llama-1", "upcycle=5")
     shutil.copy(dense / "llama-1" / "ids.json", up)
     work.step0(up, "merge=0+3/1+4")
@@ -334,7 +347,8 @@ def errors(work, fixtures, dense):
             (2, "contradict", mixtral, f"prune=keep:0+1,usage={trace}"), (2, "keeps 7 of 5", mixtral, f"prune=7,usage={trace}"),
             (3, "F101", mixtral, "prune=3,usage=no.json"), (3, "is no trace of routing", mixtral, f"prune=3,usage={text}"),
             (3, "P103", mixtral, f"prune=3,usage={trace}"), (2, "each once", mixtral, "merge=0+1/1+2"),
-            (2, "1 experts are left", mixtral, "merge=0+1+2+3+4")):
+            (2, "1 experts are left", mixtral, "merge=0+1+2+3+4"), (2, "router cannot be", mixtral, "merge=0+1,router=x"),
+            (5, "router=map is for", fixtures / "gpt_oss-1", "merge=0+1,router=map")):
         refused(work, code, part, "moe-compile", donor, "--target", "cpu:native", "--entries", "score", "--rewrite", recipe,
                 "-o", bad)
     work.demand(not bad.exists(), "no module is written")
@@ -369,6 +383,8 @@ def errors(work, fixtures, dense):
         folder = write(work.folder / f"changed{part}", config_of(mixtral), changed)
         refused(work, code, name, *start, pruning, "--weights", folder, "--out", out)
 
+    mapped = write(work.folder / "mapped", {**config_of(mixtral), "expert_map": [0, 5, 1, 2, 3]}, tensors)
+    refused(work, 3, "expert_map has expert 5", "moe-import", mapped, "-o", work.path("no.mlir"))
     # No room for the file: nothing is left behind.
     limited = 'ulimit -f 40; exec "$0" "$@"'
     refused(work, 4, "F201", "bash", "-c", limited, *start, module, "--weights", llama, "--out", out)
