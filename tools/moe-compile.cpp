@@ -112,6 +112,13 @@ static std::vector<std::string> splitList(StringRef value) {
   return names;
 }
 
+static absl::Status setDropout(StringRef value, double &rate) {
+  if (!value.getAsDouble(rate) && rate >= 0 && rate < 1)
+    return absl::OkStatus();
+  return Error(Code::U103, "--dropout expects a number from 0 to below 1, got ",
+               Quoted(value.str()));
+}
+
 static absl::Status setRecompute(StringRef value,
                                  std::vector<std::string> &policies) {
   policies = splitList(value);
@@ -167,6 +174,13 @@ static std::vector<Flag> makeFlags(Options &options, std::string &format) {
        .allowed = {"cpu", "cpu:x86-64-v3", "cpu:x86-64-v4", "cpu:native"}},
       choiceFlag("compute", compile.compute, {"f32", "bf16"},
                  "element type of activations; default: as the model"),
+      {.name = "dropout",
+       .set =
+           [&](StringRef value) { return setDropout(value, compile.dropout); },
+       .value = "P",
+       .help = "with --entries train: drops each element of the branches of "
+               "layers, and of what goes into the first, with the probability "
+               "P (default: 0)"},
       {.name = "recompute",
        .set =
            [&](StringRef value) {

@@ -100,6 +100,7 @@ absl::Status Compilation::load() {
   pipeline.compute = options.compute;
   pipeline.mesh = options.mesh;
   pipeline.recompute = options.recompute;
+  pipeline.dropout = options.dropout;
   RETURN_IF_ERROR(selectEntries());
   prepareReproducer();
   return absl::OkStatus();
@@ -175,6 +176,8 @@ void Compilation::prepareReproducer() {
     stream << " mesh=" << pipeline.mesh;
   if (!pipeline.recompute.empty())
     stream << " recompute=" << llvm::join(pipeline.recompute, ",");
+  if (pipeline.dropout > 0)
+    stream << " dropout=" << pipeline.dropout;
   stream << (pipeline.functions ? " functions" : "") << "})";
   setReproducer(text + reproducerTrailer(flags), "moe-opt --run-reproducer");
 }

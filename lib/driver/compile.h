@@ -50,6 +50,9 @@ struct CompileOptions {
   /// "none", "selective", "full": what gradients compute again instead of
   /// keeping it. The first is that of @grad; empty: selective.
   std::vector<std::string> recompute = {};
+  /// In training, of the branches of layers and of what goes into the first:
+  /// the probability that an element is dropped, in [0, 1).
+  double dropout = 0;
   /// Where lines about what is done go; may be empty.
   LogLine log = {};
   /// Log the time of each step.

@@ -36,6 +36,7 @@ void moe::addToStep(OpPassManager &pm, const PipelineOptions &options) {
   entry::DeriveEntriesOptions derive;
   for (const std::string &name : options.entries)
     derive.entries.push_back(name);
+  derive.dropout = options.dropout;
   pm.addPass(entry::createDeriveEntries(derive));
   pm.addPass(entry::createInlineRouters());
   pm.addPass(entry::createSettleRandom());
@@ -133,12 +134,16 @@ struct Flags : PassPipelineOptions<Flags> {
       llvm::cl::desc(
           "what gradients compute again instead of keeping it: none, "
           "selective (default), full")};
+  Option<double> dropout{*this, "dropout",
+                         llvm::cl::desc("of branches, in training"),
+                         llvm::cl::init(0)};
   Option<std::string> mesh{
       *this, "mesh",
       llvm::cl::desc("ranks along each axis, as dp=4,ep=4 (default: one)")};
   PipelineOptions get() const {
-    return {compute, {entries.begin(), entries.end()},    isa, functions, chip,
-            mesh,    {recompute.begin(), recompute.end()}};
+    return {
+        compute, {entries.begin(), entries.end()},     isa,    functions, chip,
+        mesh,    {recompute.begin(), recompute.end()}, dropout};
   }
 };
 } // namespace

@@ -18,6 +18,7 @@ struct PipelineOptions {
   std::string mesh = {};            // "dp=4,ep=4"; empty: one device
   /// none, selective, full: of the gradients there will be; empty: selective.
   std::vector<std::string> recompute = {};
+  double dropout = 0; // of branches, in training
 };
 
 void addToModel(OpPassManager &pm, const PipelineOptions &options);

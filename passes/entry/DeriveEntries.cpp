@@ -304,15 +304,17 @@ struct DeriveEntries : entry::impl::DeriveEntriesBase<DeriveEntries> {
     }
     if (name == "eval_step" || name == "grad") {
       auto arguments = entry::lossArguments(&getContext());
-      bool random = name == "grad" && entry::wantsKey(model);
+      bool random = name == "grad" && (dropout > 0 || entry::wantsKey(model));
       if (random)
         arguments.push_back({"key", entry::keyType(&getContext())});
       func::FuncOp entry = cloneModel(model, name, arguments);
       entry::deriveLoss(entry);
-      if (random)
-        entry::useKey(entry, entry.getArguments().back());
       if (name == "grad")
         exposeLoads(entry);
+      if (random)
+        entry::useKey(entry, entry.getArguments().back());
+      if (random && dropout > 0)
+        return entry::addDropout(entry, entry.getArguments().back(), dropout);
       return success();
     }
     if (name != "prefill" && name != "decode")

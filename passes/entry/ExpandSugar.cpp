@@ -59,7 +59,7 @@ static Value expandHead(OpBuilder &b, nn::HeadOp op) {
 }
 
 /// The key of the layer of |op| where there is none: entries that have one put
-/// it in the place of the constant (entry::useKey()).
+/// it in the place of the constant (passes/entry/Random.h).
 static Value noKey(moe::LayerOp op) {
   OpBuilder b(op);
   Location loc = op.getLoc();

@@ -16,6 +16,7 @@ def SetCompute : Pass<"moe-set-compute", "::mlir::ModuleOp"> {
 
 def ExpandSugar : Pass<"moe-expand-sugar", "::mlir::ModuleOp"> {
   let summary = "expands layers, attention, MLP and head into core operations";
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::moe::MoeDialect", "::mlir::nn::NnDialect"];
 }
 
 def DeriveEntries : Pass<"moe-derive-entries", "::mlir::ModuleOp"> {
@@ -25,9 +26,14 @@ def DeriveEntries : Pass<"moe-derive-entries", "::mlir::ModuleOp"> {
     `decode`: attention reads and writes the paged cache, and only the last
     token of each sequence reaches the head. `eval_step` and `grad`: the
     cross-entropy of `targets` and the losses of routers; `moe-derive-training`
-    adds gradients to the latter. The model itself goes.
+    adds gradients to the latter. `dropout` of what layers add, and of what goes
+    into the first, is for `grad` alone. The model itself goes.
   }];
-  let options = [ListOption<"entries", "entries", "std::string", "score, prefill, decode (default: these three), eval_step, grad">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::moe::MoeDialect", "::mlir::nn::NnDialect"];
+  let options = [
+    ListOption<"entries", "entries", "std::string", "score, prefill, decode (default: these three), eval_step, grad">,
+    Option<"dropout", "dropout", "double", "0.0", "of branches and of what goes into the first layer, in grad">
+  ];
 }
 
 def InlineRouters : Pass<"moe-inline-routers", "::mlir::ModuleOp"> {

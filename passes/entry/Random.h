@@ -14,6 +14,11 @@ RankedTensorType keyType(MLIRContext *context);
 bool wantsKey(Operation *op);
 /// Gives |key| to all layers of |function|.
 void useKey(func::FuncOp function, Value key);
+
+/// Drops elements of branches and of what goes into the first layer of
+/// |function| at random, each with the probability |rate|. Branches are what
+/// layers add to what they carry.
+LogicalResult addDropout(func::FuncOp function, Value key, double rate);
 } // namespace mlir::moe::entry
 
 #endif

@@ -32,10 +32,14 @@ bool train::isComputedAgain(Operation *op, Recompute policy) {
       isa<nn::ParamGetOp, nn::BroadcastOp, nn::ReshapeOp, arith::ExtFOp,
           DispatchOp, PlanIndicesOp, StopGradientOp>(op))
     return true;
+  // Layers and keys.
+  if (isa<LayerKeyOp>(op) ||
+      llvm::all_of(op->getResultTypes(), llvm::IsaPred<IndexType>))
+    return true;
   if (policy == Recompute::None)
     return false;
-  // Integers are choices, but for what only copies a key.
-  if (!isa<LayerKeyOp>(op) && llvm::any_of(op->getResultTypes(), [](Type type) {
+  // Integers are choices.
+  if (llvm::any_of(op->getResultTypes(), [](Type type) {
         Type element = getElementTypeOrSelf(type);
         return !isa<FloatType>(element) && !element.isInteger(1);
       }))

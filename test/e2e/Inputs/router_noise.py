@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""A router with jitter and noise in training: numbers depend on seed, step, layer and place of a token alone.
+"""A router with jitter and noise, and dropout, in training: numbers depend on seed, step, layer and place of a token alone.
 
     router_noise.py FIXTURE WORK
 
-So steps are the same to the bit for any number of threads and behind a stop, other seeds give other losses, and a step of
+So steps are the same to the bit for any number of threads, with any recompute and behind a stop, other seeds give other losses, and a step of
 several passes draws what one pass draws. Without a key numbers are neutral: scores are those of the router without them.
 """
 
@@ -48,17 +48,17 @@ def good(*command):
     return done.stdout
 
 
-def compiled(name):
-    module = work / f"{name}.moe"
+def compiled(name, *flags):
+    module = work / f"{name}{''.join(flags)}.moe"
     good("moe-compile", fixture, "--entries", "train,score", "--router", f"{work / 'router.mlir'}@{name}", "--target",
-         "cpu:native", "-o", module)
+         "cpu:native", "--dropout", 0.2, "-o", module, *flags)
     return module
 
 
-def train(name, steps, *flags):
+def train(name, steps, *flags, module=None):
     """Losses and weights."""
     out = work / name
-    good("moe-run", "train", noisy, "--data", fixture / "ids.json", "--init", fixture, "--seq", 64, "--save-every", 1,
+    good("moe-run", "train", module or noisy, "--data", fixture / "ids.json", "--init", fixture, "--seq", 64, "--save-every", 1,
          "--keep", 0, "--out", out, "--steps", steps, "--schedule", "constant", *flags)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return [x["loss"] for x in lines if "loss" in x], (out / f"step-{steps}" / "model.safetensors").read_bytes()
@@ -76,7 +76,7 @@ work.mkdir(parents=True)
 config = json.loads((fixture / "config.json").read_text())
 sizes = {"d": config["hidden_size"], "e": config["num_local_experts"], "k": config["num_experts_per_tok"]}
 (work / "router.mlir").write_text(ROUTER.format(choose=CHOOSE.format(**sizes), **sizes))
-plain, noisy = compiled("plain"), compiled("noisy")
+plain, noisy, full = compiled("plain"), compiled("noisy"), compiled("noisy", "--recompute", "full")
 rows = len(json.loads((fixture / "ids.json").read_text()))
 
 for name, module in (("plain", plain), ("noisy", noisy)):
@@ -87,6 +87,7 @@ check("scores without noise",
 
 whole = train("whole", 3, "--batch", rows, "--threads", 1)
 check("the same with two threads", train("threads", 3, "--batch", rows, "--threads", 2) == whole)
+check("the same computed again", train("full", 3, "--batch", rows, module=full) == whole)
 train("stopped", 2, "--batch", rows)
 check("the same behind a stop", train("stopped", 3, "--batch", rows) == whole)
 other = train("other", 3, "--batch", rows, "--seed", 2)
