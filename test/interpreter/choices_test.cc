@@ -182,6 +182,22 @@ TEST(Choices, RandomNumbersOfTheKey) {
             std::vector<float>(normal.begin() + 6, normal.end()));
 }
 
+TEST(Choices, KeysOfLayers) {
+  Program p(R"(
+  func.func @f(%k: tensor<6xi32>) -> tensor<2x6xi32> {
+    %zero = arith.constant dense<0.0> : tensor<1xf32>
+    %r:2 = nn.layers 3 to 5 (%zero) : (tensor<1xf32>) -> (tensor<1xf32>, tensor<2x6xi32>) {
+    ^bb0(%i: index, %h: tensor<1xf32>):
+      %own = moe.layer_key %k[%i + 10] : tensor<6xi32>
+      nn.yield %h, %own : tensor<1xf32>, tensor<6xi32>
+    }
+    return %r#1 : tensor<2x6xi32>
+  })");
+  auto out = p.Run<float>("f", {I({6}, {1, -2, 3, 4, 5, 6})});
+  EXPECT_THAT(out[0].tensor().integers(),
+              ElementsAre(1, -2, 3, 13, 5, 6, 1, -2, 3, 14, 5, 6));
+}
+
 TEST(Choices, Losses) {
   Program p(R"(
   func.func @balance(%p: tensor<?x4xf32>, %i: tensor<?x2xi32>, %c: tensor<?xi32>)

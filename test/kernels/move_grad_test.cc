@@ -207,6 +207,66 @@ TEST(MoveGrad, DispatchAndCombine) {
   }
 }
 
+// Rows of a plan by the weights of their choices, and the gradients.
+std::string WeighEntry(int64_t experts, int64_t k, int64_t width, DType dtype) {
+  const std::string plan = "!moe.plan<" + Str(experts) + ", " + Str(k) + ">";
+  const std::string x = Tensor({-1, width}, dtype);
+  const std::string idx = Tensor({-1, k}, DType::kI32);
+  const std::string w = Tensor({-1, k}, DType::kF32);
+  return EntryOf("weigh" + Str(experts) + "_" + Str(width),
+                 "%i: " + idx + ", %w: " + w + ", %r: " + x + ", %dy: " + x,
+                 "(" + x + ", " + x + ", " + w + ")", "%y, %dr, %dw",
+                 "%p = moe.make_plan %i experts(" + Str(experts) +
+                     ") : " + idx + "\n%r0 = moe.dispatch %r, %p : " + x +
+                     ", " + plan + "\n%dy0 = moe.dispatch %dy, %p : " + x +
+                     ", " + plan + "\n%y = moe.weigh %r0, %p, %w : " + x +
+                     ", " + plan + ", " + w +
+                     "\n%dr, %dw = moe.weigh_grad %r0, %p, %w, %dy0 : " + x +
+                     ", " + plan + ", " + w + ", " + x);
+}
+
+TEST(MoveGrad, Weigh) {
+  for (DType dtype : kComputeTypes) {
+    std::string text;
+    for (auto [experts, k] : kPlans)
+      for (int64_t width : kWidths)
+        text += WeighEntry(experts, k, width, dtype);
+    const Program program(text);
+    Random random(4);
+    for (auto [experts, k] : kPlans)
+      for (int64_t width : kWidths)
+        for (const std::string& kind : kKinds)
+          for (int64_t tokens : {0, 1, 50}) {
+            const std::vector<int32_t> idx =
+                Choices(random, tokens, experts, k, kind);
+            const auto plan =
+                reference::MakePlan(idx.data(), tokens, experts, k);
+            const Array i(idx);
+            const Array w = RandomArray(random, DType::kF32, tokens * k);
+            const Array x = RandomArray(random, dtype, tokens * width);
+            const Array dx = RandomArray(random, dtype, tokens * width);
+            const int64_t size = plan.rows() * width;
+            Array y(dtype, size), drows(dtype, size), dw(DType::kF32, w.size());
+            program.Run("weigh" + Str(experts) + "_" + Str(width),
+                        {.tokens = tokens}, {&i, &w, &x, &dx},
+                        {&y, &drows, &dw});
+            std::vector<float> rows(size), dy(size), want(size),
+                want_rows(size), want_w(dw.size());
+            reference::Dispatch(x.Floats().data(), plan, width, rows.data());
+            reference::Dispatch(dx.Floats().data(), plan, width, dy.data());
+            reference::Weigh(rows.data(), plan, w.Floats().data(), width,
+                             want.data());
+            reference::WeighVjp(rows.data(), plan, w.Floats().data(), dy.data(),
+                                width, want_rows.data(), want_w.data());
+            const std::string what =
+                Str(experts) + "_" + Str(width) + " " + kind;
+            ExpectRounded(what + " y", y, want);
+            ExpectRounded(what + " drows", drows, want_rows);
+            ExpectSame(what + " dw", dw, want_w);
+          }
+  }
+}
+
 struct Groups {
   int64_t experts, groups, keep, top;  // top 0: max
 };

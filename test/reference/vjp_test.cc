@@ -368,6 +368,19 @@ TEST(Vjp, DispatchAndCombine) {
                    g[1].data());
       },
       random);
+  CheckVjp(
+      "weigh",
+      {random.Values<double>(plan.rows() * d),
+       random.Values<double>(tokens * k)},
+      plan.rows() * d,
+      [&](const Inputs& in, double* y) {
+        Weigh(in[0].data(), plan, in[1].data(), d, y);
+      },
+      [&](const Inputs& in, const double* dy, Inputs& g) {
+        WeighVjp(in[0].data(), plan, in[1].data(), dy, d, g[0].data(),
+                 g[1].data());
+      },
+      random);
 }
 
 TEST(Vjp, CrossEntropy) {
