@@ -112,6 +112,13 @@ static std::vector<std::string> splitList(StringRef value) {
   return names;
 }
 
+static absl::Status setBalance(StringRef value, double &coef) {
+  if (!value.getAsDouble(coef) && coef >= 0 && coef <= 1000)
+    return absl::OkStatus();
+  return Error(Code::U103, "--balance expects a number from 0 to 1000, got ",
+               Quoted(value.str()));
+}
+
 static absl::Status setDropout(StringRef value, double &rate) {
   if (!value.getAsDouble(rate) && rate >= 0 && rate < 1)
     return absl::OkStatus();
@@ -174,6 +181,12 @@ static std::vector<Flag> makeFlags(Options &options, std::string &format) {
        .allowed = {"cpu", "cpu:x86-64-v3", "cpu:x86-64-v4", "cpu:native"}},
       choiceFlag("compute", compile.compute, {"f32", "bf16"},
                  "element type of activations; default: as the model"),
+      {.name = "balance",
+       .set =
+           [&](StringRef value) { return setBalance(value, compile.balance); },
+       .value = "COEF",
+       .help = "with --entries train: routers without a loss get the balance "
+               "loss of DeepSeekMoE, times COEF (default: 0, none)"},
       {.name = "dropout",
        .set =
            [&](StringRef value) { return setDropout(value, compile.dropout); },

@@ -101,6 +101,7 @@ absl::Status Compilation::load() {
   pipeline.mesh = options.mesh;
   pipeline.recompute = options.recompute;
   pipeline.dropout = options.dropout;
+  pipeline.balance = options.balance;
   RETURN_IF_ERROR(selectEntries());
   prepareReproducer();
   return absl::OkStatus();
@@ -176,6 +177,8 @@ void Compilation::prepareReproducer() {
     stream << " mesh=" << pipeline.mesh;
   if (!pipeline.recompute.empty())
     stream << " recompute=" << llvm::join(pipeline.recompute, ",");
+  if (pipeline.balance > 0)
+    stream << " balance=" << pipeline.balance;
   if (pipeline.dropout > 0)
     stream << " dropout=" << pipeline.dropout;
   stream << (pipeline.functions ? " functions" : "") << "})";

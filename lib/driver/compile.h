@@ -53,6 +53,8 @@ struct CompileOptions {
   /// In training, of the branches of layers and of what goes into the first:
   /// the probability that an element is dropped, in [0, 1).
   double dropout = 0;
+  /// The coefficient of a balance loss for routers that have no loss; 0: none.
+  double balance = 0;
   /// Where lines about what is done go; may be empty.
   LogLine log = {};
   /// Log the time of each step.

@@ -76,7 +76,7 @@ Code mlir::moe::codeOfPass(StringRef pass) {
     return Code::I003;
   if (pass == "moe-set-compute" || pass == "moe-derive-entries" ||
       pass == "moe-expand-sugar" || pass == "moe-inline-routers" ||
-      pass == "moe-settle-random")
+      pass == "moe-settle-random" || pass == "moe-balance-routers")
     return Code::K102;
   return Code::K109;
 }

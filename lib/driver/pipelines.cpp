@@ -32,6 +32,11 @@ void moe::addToModel(OpPassManager &pm, const PipelineOptions &options) {
 
 void moe::addToStep(OpPassManager &pm, const PipelineOptions &options) {
   addToModel(pm, options);
+  if (options.balance > 0) {
+    entry::BalanceRoutersOptions balance;
+    balance.coef = options.balance;
+    pm.addPass(entry::createBalanceRouters(balance));
+  }
   pm.addPass(entry::createExpandSugar());
   entry::DeriveEntriesOptions derive;
   for (const std::string &name : options.entries)
@@ -134,6 +139,10 @@ struct Flags : PassPipelineOptions<Flags> {
       llvm::cl::desc(
           "what gradients compute again instead of keeping it: none, "
           "selective (default), full")};
+  Option<double> balance{
+      *this, "balance",
+      llvm::cl::desc("coefficient of the loss of routers that have none"),
+      llvm::cl::init(0)};
   Option<double> dropout{*this, "dropout",
                          llvm::cl::desc("of branches, in training"),
                          llvm::cl::init(0)};
@@ -142,8 +151,8 @@ struct Flags : PassPipelineOptions<Flags> {
       llvm::cl::desc("ranks along each axis, as dp=4,ep=4 (default: one)")};
   PipelineOptions get() const {
     return {
-        compute, {entries.begin(), entries.end()},     isa,    functions, chip,
-        mesh,    {recompute.begin(), recompute.end()}, dropout};
+        compute, {entries.begin(), entries.end()},     isa,     functions, chip,
+        mesh,    {recompute.begin(), recompute.end()}, dropout, balance};
   }
 };
 } // namespace

@@ -19,6 +19,7 @@ struct PipelineOptions {
   /// none, selective, full: of the gradients there will be; empty: selective.
   std::vector<std::string> recompute = {};
   double dropout = 0; // of branches, in training
+  double balance = 0; // coefficient of the loss of routers that have none
 };
 
 void addToModel(OpPassManager &pm, const PipelineOptions &options);

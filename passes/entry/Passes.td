@@ -14,6 +14,19 @@ def SetCompute : Pass<"moe-set-compute", "::mlir::ModuleOp"> {
   let options = [Option<"dtype", "dtype", "std::string", "\"f32\"", "f32 or bf16">];
 }
 
+def BalanceRouters : Pass<"moe-balance-routers", "::mlir::ModuleOp"> {
+  let summary = "gives routers without a loss one that spreads choices evenly";
+  let description = [{
+    The expert-level balance loss of each sequence, `coef·Σ_e f_e·P_e` with
+    `f_e = E·c_e/(K·T)` (DeepSeekMoE, 2024), of the scores that the router
+    picks its weights from: a softmax as it is, scores of another activation
+    divided by their sum, logits by their softmax. Choices count before capacity
+    drops some. A router with a loss of its own stays as it is.
+  }];
+  let options = [Option<"coef", "coef", "double", "0.001", "factor of the loss">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::nn::NnDialect"];
+}
+
 def ExpandSugar : Pass<"moe-expand-sugar", "::mlir::ModuleOp"> {
   let summary = "expands layers, attention, MLP and head into core operations";
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::moe::MoeDialect", "::mlir::nn::NnDialect"];
