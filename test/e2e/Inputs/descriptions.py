@@ -16,7 +16,7 @@ PUBLISHED = {
     "mixtral_8x7b": (46.7, 12.9), "olmoe_1b_7b": (6.92, 1.28), "qwen1_5_moe_a2_7b": (14.3, 2.7),
     "qwen3_30b_a3b": (30.5, 3.35), "jetmoe_8b": (8.52, None), "gpt_oss_20b": (20.9, None), "gpt_oss_120b": (116.8, None),
     "arctic": (480.0, None), "skywork_moe": (146.4, None), "deepseek_moe_145b": (144.6, 22.2), "deepseek_moe_2b": (1.97, None),
-    "grok_1": (315.7, None),
+    "grok_1": (315.7, None), "gpt_shakespeare": (0.0008, None),
 }
 
 
