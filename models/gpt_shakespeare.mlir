@@ -3,6 +3,7 @@
 // one table for embeddings and logits. test/bench/shakespeare.py trains it.
 module attributes {moe.eos_token_ids = array<i64>, moe.max_positions = 64 : i64, moe.name = "gpt_shakespeare"} {
   nn.param @wte : tensor<65x128xf32> from [#nn.source<"transformer.wte.weight", [65, 128]>]
+  nn.param @lm_head : tensor<65x128xf32> from [#nn.source<"transformer.wte.weight", [65, 128]>]
   nn.param @wpe : tensor<64x128xf32> from [#nn.source<"transformer.wpe.weight", [64, 128]>]
   nn.param @ln_f : tensor<128xf32> from [#nn.source<"transformer.ln_f.weight", [128]>]
   nn.param @ln_1 : tensor<128xf32> layers [0, 4] from [#nn.source<"transformer.h.{i}.ln_1.weight", [128]>]
@@ -46,7 +47,8 @@ module attributes {moe.eos_token_ids = array<i64>, moe.max_positions = 64 : i64,
     }
     %ln_f = nn.param_get @ln_f : tensor<128xf32>
     %n = nn.layer_norm %last, %ln_f eps(1.0e-5) : tensor<?x128xf32>, tensor<128xf32>
-    %logits = nn.linear %n, %wte : tensor<?x128xf32>, tensor<65x128xf32>
+    %head = nn.param_get @lm_head : tensor<65x128xf32>
+    %logits = nn.linear %n, %head : tensor<?x128xf32>, tensor<65x128xf32>
     nn.return %logits : tensor<?x65xf32>
   }
 }

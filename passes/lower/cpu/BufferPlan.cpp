@@ -150,7 +150,10 @@ LogicalResult BufferPlan::placeLayers(nn::LayersOp op) {
     if (!isTensor(init))
       return op.emitOpError("carries a value that is no tensor: ")
              << init.getType();
-    rowsOf[arg] = rowsOf[result] = rows(init);
+    // A copy: what rows() refers to moves when the map grows.
+    RowsInfo own = rows(init);
+    rowsOf[result] = own;
+    rowsOf[arg] = own;
     // The loop works in the place of its init where nobody else reads that.
     if (init.hasOneUse() && init.getDefiningOp() &&
         !isa<nn::ReshapeOp>(init.getDefiningOp()) && hasStorage(init)) {

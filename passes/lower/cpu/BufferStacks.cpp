@@ -64,8 +64,11 @@ LogicalResult BufferPlan::placeSlices(nn::LayersOp op) {
       return op.emitOpError("slices a value that no loop keeps: ")
              << slice.getType();
     if (isa<PlanType>(arg.getType())) {
-      tokensOfPlan[arg] = planTokens(kept);
-      rowsOfPlan[arg] = rowsOfPlan[kept];
+      // Copies: references move when a map grows.
+      RowsInfo tokens = planTokens(kept);
+      Extent most = rowsOfPlan[kept];
+      tokensOfPlan[arg] = tokens;
+      rowsOfPlan[arg] = most;
     } else if (!kept) {
       rowsOf[arg] = {RowsInfo::Static,
                      {0, 0, type.getRank() ? type.getDimSize(0) : 1},
