@@ -16,13 +16,26 @@ namespace mlir::moe::entry {
 using namespace mlir;
 using namespace mlir::moe;
 
-/// Probabilities of |scores| [T, E]: of a softmax as they are, of other
-/// activations divided by their sum, of logits by a softmax.
+/// Whether |scores| are a product with a gate, and biases at most.
+static bool isLogits(Value scores) {
+  if (auto sum = scores.getDefiningOp<arith::AddFOp>())
+    return isLogits(sum.getLhs()) || isLogits(sum.getRhs());
+  return bool(scores.getDefiningOp<nn::LinearOp>());
+}
+
+/// Probabilities of |scores| [T, E] of all experts: of a softmax as they are,
+/// sigmoids divided by their sum, of logits by a softmax; null of others.
 static Value probabilities(OpBuilder &b, Location loc, Value scores) {
+  // Groups that were left out count with their own scores.
+  while (auto mask = scores.getDefiningOp<GroupMaskOp>())
+    scores = mask.getS();
   if (scores.getDefiningOp<nn::SoftmaxOp>())
     return scores;
-  if (!scores.getDefiningOp<nn::ActivateOp>())
+  if (isLogits(scores))
     return nn::SoftmaxOp::create(b, loc, scores, /*axis=*/1);
+  auto activate = scores.getDefiningOp<nn::ActivateOp>();
+  if (!activate || activate.getAct() != nn::Activation::Sigmoid)
+    return {};
   Value sum =
       nn::ReduceOp::create(b, loc, scores, nn::ReduceKind::Sum, /*axis=*/1);
   Value sums = nn::BroadcastOp::create(b, loc, scores.getType(), sum, Value(),
@@ -52,9 +65,9 @@ static bool hasLoss(RouterOp router) {
 static LogicalResult balance(RouterOp router, double coef) {
   Block &block = router.getBody().front();
   auto picks = block.getOps<PickOp>();
-  if (picks.empty())
-    return router.emitOpError("picks no scores, and has no loss of its own: "
-                              "there is nothing to balance by");
+  if (!llvm::hasSingleElement(picks))
+    return router.emitOpError("has no loss of its own, and does not pick from "
+                              "one set of scores: nothing to balance by");
   PickOp pick = *picks.begin();
   Value idx = pick.getIdx();
   // Choices count before capacity drops some.
@@ -64,6 +77,9 @@ static LogicalResult balance(RouterOp router, double coef) {
   OpBuilder b(end);
   Location loc = pick.getLoc();
   Value p = probabilities(b, loc, pick.getS());
+  if (!p)
+    return pick.emitOpError("reads scores that are no softmax, sigmoid or "
+                            "product with a gate: nothing to balance by");
   auto type = RankedTensorType::get({}, b.getF32Type());
   Value loss = BalanceLossOp::create(b, loc, type, p, idx, sequences(b, router),
                                      BalanceKind::Expert, APFloat(coef),

@@ -19,9 +19,10 @@ def BalanceRouters : Pass<"moe-balance-routers", "::mlir::ModuleOp"> {
   let description = [{
     The expert-level balance loss of each sequence, `coef·Σ_e f_e·P_e` with
     `f_e = E·c_e/(K·T)` (DeepSeekMoE, 2024), of the scores that the router
-    picks its weights from: a softmax as it is, scores of another activation
-    divided by their sum, logits by their softmax. Choices count before capacity
-    drops some. A router with a loss of its own stays as it is.
+    picks its weights from, before groups of them are left out: a softmax as it
+    is, sigmoids divided by their sum, logits by their softmax. Choices count
+    before capacity drops some. A router with a loss of its own stays as it is;
+    one with other scores is refused.
   }];
   let options = [Option<"coef", "coef", "double", "0.001", "factor of the loss">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::nn::NnDialect"];

@@ -48,6 +48,22 @@ moe.router @logits(%x: tensor<?x8xf32>, %w: tensor<4x8xf32>) -> (!moe.plan<4, 2>
   moe.return %plan, %s : !moe.plan<4, 2>, tensor<?x2xf32>
 }
 
+// Groups that were left out have probabilities, too.
+// CHECK-LABEL: moe.router @groups
+// CHECK: %[[P:.*]] = nn.softmax
+// CHECK: %[[KEPT:.*]] = moe.group_mask %[[P]]
+// CHECK: %[[IDX:.*]] = moe.select %[[KEPT]]
+// CHECK: moe.balance_loss {{ *}}expert %[[P]], %[[IDX]]
+moe.router @groups(%x: tensor<?x8xf32>, %w: tensor<4x8xf32>) -> (!moe.plan<4, 2>, tensor<?x2xf32>) {
+  %z = nn.linear %x, %w : tensor<?x8xf32>, tensor<4x8xf32>
+  %p = nn.softmax %z axis(1) : tensor<?x4xf32>
+  %kept = moe.group_mask %p groups(2) keep(1) score(max) fill(0.0) : tensor<?x4xf32>
+  %idx = moe.select %kept top_k(2) : tensor<?x4xf32>
+  %s = moe.pick %kept, %idx : tensor<?x4xf32>, tensor<?x2xi32>
+  %plan = moe.make_plan %idx experts(4) : tensor<?x2xi32>
+  moe.return %plan, %s : !moe.plan<4, 2>, tensor<?x2xf32>
+}
+
 // A router with a loss keeps it alone.
 // CHECK-LABEL: moe.router @own
 // CHECK-NOT: moe.balance_loss
@@ -63,10 +79,22 @@ moe.router @own(%x: tensor<?x8xf32>, %w: tensor<4x8xf32>) -> (!moe.plan<4, 2>, t
 
 // -----
 
-// expected-error@+1 {{picks no scores, and has no loss of its own: there is nothing to balance by}}
+// expected-error@+1 {{has no loss of its own, and does not pick from one set of scores: nothing to balance by}}
 moe.router @hashed(%x: tensor<?x8xf32>, %ids: tensor<?xi32> {moe.input = "ids"}, %t: tensor<16x2xi32>) -> (!moe.plan<4, 2>, tensor<?x2xf32>) {
   %idx = nn.embedding %ids, %t : tensor<?xi32>, tensor<16x2xi32> -> tensor<?x2xi32>
   %s = nn.fill 0.5 like %idx : tensor<?x2xi32> -> tensor<?x2xf32>
+  %plan = moe.make_plan %idx experts(4) : tensor<?x2xi32>
+  moe.return %plan, %s : !moe.plan<4, 2>, tensor<?x2xf32>
+}
+
+// -----
+
+moe.router @relu(%x: tensor<?x8xf32>, %w: tensor<4x8xf32>) -> (!moe.plan<4, 2>, tensor<?x2xf32>) {
+  %z = nn.linear %x, %w : tensor<?x8xf32>, tensor<4x8xf32>
+  %p = nn.activate relu %z : tensor<?x4xf32>
+  %idx = moe.select %p top_k(2) : tensor<?x4xf32>
+  // expected-error@+1 {{reads scores that are no softmax, sigmoid or product with a gate: nothing to balance by}}
+  %s = moe.pick %p, %idx : tensor<?x4xf32>, tensor<?x2xi32>
   %plan = moe.make_plan %idx experts(4) : tensor<?x2xi32>
   moe.return %plan, %s : !moe.plan<4, 2>, tensor<?x2xf32>
 }
