@@ -103,8 +103,8 @@ public:
     edges[to].push_back({from, unsigned(edges[from].size() - 1), 0});
   }
   void saturate(unsigned source, unsigned sink) {
-    while (int64_t flow = augment(source, sink))
-      (void)flow;
+    while (augment(source, sink)) {
+    }
   }
   /// The nodes from which the sink can still be reached.
   SmallVector<bool> reaching(unsigned sink) const {
@@ -126,7 +126,8 @@ private:
     int64_t capacity;
   };
 
-  int64_t augment(unsigned source, unsigned sink) {
+  /// Whether there was a path left.
+  bool augment(unsigned source, unsigned sink) {
     SmallVector<std::pair<int, unsigned>> from(edges.size(), {-1, 0});
     std::deque<unsigned> queue{source};
     from[source] = {int(source), 0};
@@ -137,7 +138,7 @@ private:
           queue.push_back(edge.to);
         }
     if (from[sink].first < 0)
-      return 0;
+      return false;
     int64_t flow = kUnlimited;
     auto path = [&](llvm::function_ref<void(Edge &)> visit) {
       for (unsigned at = sink; at != source; at = from[at].first)
@@ -148,7 +149,7 @@ private:
       edge.capacity -= flow;
       edges[edge.to][edge.twin].capacity += flow;
     });
-    return flow;
+    return true;
   }
 
   SmallVector<SmallVector<Edge, 4>, 0> edges;
