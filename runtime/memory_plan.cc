@@ -69,8 +69,8 @@ absl::StatusOr<MemoryPlan> PlanTrain(const Module& module,
   return Checked(plan);
 }
 
-absl::StatusOr<MemoryPlan> FitTrain(const Module& module, int64_t limit,
-                                    TrainSizes& sizes) {
+absl::StatusOr<MemoryPlan> ChooseGradient(const Module& module, int64_t limit,
+                                          TrainSizes& sizes) {
   if (!module.manifest().Trains())
     return Error(Code::U108, "the module cannot train: compile the model ",
                  "with --entries train");
@@ -87,8 +87,14 @@ absl::StatusOr<MemoryPlan> FitTrain(const Module& module, int64_t limit,
     if (CheckFits(plan, limit).ok()) break;
   }
   if (!smallest) return PlanTrain(module, sizes);
-  RETURN_IF_ERROR(CheckFits(*smallest, limit));
   return *smallest;
+}
+
+absl::StatusOr<MemoryPlan> FitTrain(const Module& module, int64_t limit,
+                                    TrainSizes& sizes) {
+  ASSIGN_OR_RETURN(const MemoryPlan plan, ChooseGradient(module, limit, sizes));
+  RETURN_IF_ERROR(CheckFits(plan, limit));
+  return plan;
 }
 
 std::string KeptText(const Module& module, const TrainSizes& sizes) {

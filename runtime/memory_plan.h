@@ -38,7 +38,11 @@ absl::StatusOr<MemoryPlan> PlanScore(const Module& module,
 absl::StatusOr<MemoryPlan> PlanTrain(const Module& module,
                                      const TrainSizes& sizes);
 // Sets |sizes.gradient| to the first gradient of the module with which training
-// fits |limit| bytes, and gives its plan; R102 if none does. 0 as below.
+// fits |limit| bytes, or to that with the smallest plan, and gives its plan;
+// U108 if there is none. 0 as below.
+absl::StatusOr<MemoryPlan> ChooseGradient(const Module& module, int64_t limit,
+                                          TrainSizes& sizes);
+// The same; R102 if it does not fit.
 absl::StatusOr<MemoryPlan> FitTrain(const Module& module, int64_t limit,
                                     TrainSizes& sizes);
 // "layers 0 to 7 keep 3.1 MiB each (recompute selective)"; empty if the module

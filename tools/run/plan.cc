@@ -78,13 +78,8 @@ absl::Status Plan(const PlanFlags& flags) {
     ASSIGN_OR_RETURN(const MemoryPlan plan, MakePlan(module, flags));
     return Show(flags, plan, limit, Json::object(), "");
   }
-  if (!module.manifest().Trains())
-    return Error(Code::U108, "the module cannot train: compile the model ",
-                 "with --entries train");
-  // Of those that do not fit the smallest.
   TrainSizes sizes = SizesOf(flags);
-  FitTrain(module, limit, sizes).IgnoreError();
-  ASSIGN_OR_RETURN(const MemoryPlan plan, PlanTrain(module, sizes));
+  ASSIGN_OR_RETURN(const MemoryPlan plan, ChooseGradient(module, limit, sizes));
   return Show(flags, plan, limit, KeptJson(module, sizes),
               KeptText(module, sizes));
 }
