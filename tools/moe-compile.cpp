@@ -57,17 +57,17 @@ struct Options {
 
 static absl::Status setTarget(StringRef value, std::vector<CpuLevel> &levels) {
   auto [kind, name] = value.split(':');
-  if (kind.starts_with("sm_") || value == "cpu:amx")
+  if (kind.starts_with("sm_"))
     return Error(Code::K111, "--target ", Quoted(value.str()),
-                 ": this version makes code for cpu:x86-64-v3 and "
-                 "cpu:x86-64-v4");
+                 ": this version makes code for CPUs alone");
   std::optional<CpuLevel> level = parseCpuLevel(name);
   if (value == "cpu:native" && !(level = nativeCpuLevel()))
     return Error(Code::D101, "--target cpu:native: this processor lacks AVX2, "
                              "FMA or F16C, which every level needs");
   if (kind != "cpu" || (!level && value != "cpu"))
     return Error(Code::K105, "--target: no target ", Quoted(value.str()),
-                 "; there are cpu, cpu:x86-64-v3, cpu:x86-64-v4, cpu:native");
+                 "; there are cpu, cpu:x86-64-v3, cpu:x86-64-v4, cpu:amx, "
+                 "cpu:native");
   if (level)
     levels.push_back(*level);
   else
@@ -176,9 +176,11 @@ static std::vector<Flag> makeFlags(Options &options, std::string &format) {
       {.name = "target",
        .set = [&](StringRef value) { return setTarget(value, compile.levels); },
        .value = "cpu[:LEVEL]",
-       .help = "repeatable; LEVEL is x86-64-v3, x86-64-v4 or native (what this "
+       .help = "repeatable; LEVEL is x86-64-v3, x86-64-v4, amx or native (what "
+               "this "
                "machine has); default: cpu, all levels",
-       .allowed = {"cpu", "cpu:x86-64-v3", "cpu:x86-64-v4", "cpu:native"}},
+       .allowed = {"cpu", "cpu:x86-64-v3", "cpu:x86-64-v4", "cpu:amx",
+                   "cpu:native"}},
       choiceFlag("compute", compile.compute, {"f32", "bf16"},
                  "element type of activations; default: as the model"),
       {.name = "balance",

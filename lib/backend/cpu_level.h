@@ -13,13 +13,17 @@
 namespace mlir::moe {
 
 /// In rising order: a machine that runs one runs all below it.
-enum class CpuLevel { V3, V4 };
+enum class CpuLevel { V3, V4, Amx };
 
 /// Every level, in rising order. Static lifetime.
 llvm::ArrayRef<CpuLevel> allCpuLevels();
 
-/// "x86-64-v3": LLVM's name of the processor, and the option `isa` of passes.
+/// "x86-64-v3", "x86-64-v4", "amx": the option `isa` of passes.
 llvm::StringRef cpuLevelName(CpuLevel level);
+
+/// LLVM's names of a processor of that level and of what it has beyond it.
+llvm::StringRef cpuLevelProcessor(CpuLevel level);
+llvm::StringRef cpuLevelFeatures(CpuLevel level);
 
 /// The section of the module file: "cpu.x86-64-v3".
 llvm::StringRef cpuLevelSection(CpuLevel level);

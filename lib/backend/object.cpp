@@ -61,8 +61,8 @@ createMachine(CpuLevel level) {
   options.DataSections = true;
   options.UseInitArray = true; // where checkSharedObject() looks
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-      triple, cpuLevelName(level), /*Features=*/"", options, llvm::Reloc::PIC_,
-      std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+      triple, cpuLevelProcessor(level), cpuLevelFeatures(level), options,
+      llvm::Reloc::PIC_, std::nullopt, llvm::CodeGenOptLevel::Aggressive));
 }
 
 /// What the contract of native code asks of every function.
@@ -77,8 +77,10 @@ static void setAttributes(llvm::Module &module, CpuLevel level) {
   for (llvm::Function &function : module) {
     if (function.isDeclaration())
       continue;
-    function.addFnAttr("target-cpu", cpuLevelName(level));
-    if (level == CpuLevel::V4)
+    function.addFnAttr("target-cpu", cpuLevelProcessor(level));
+    if (llvm::StringRef more = cpuLevelFeatures(level); !more.empty())
+      function.addFnAttr("target-features", more);
+    if (level != CpuLevel::V3)
       function.addFnAttr("prefer-vector-width", "512");
     function.addFnAttr("denormal-fp-math", "preserve-sign,preserve-sign");
     function.addFnAttr("frame-pointer", "none");

@@ -30,7 +30,7 @@ namespace mlir::moe {
 inline constexpr llvm::StringLiteral moduleSymbol = "moe_module_v1";
 
 /// Bytes that one stack frame of generated code may have.
-inline constexpr int64_t maxFrameBytes = 256 * 1024;
+inline constexpr int64_t maxFrameBytes = 1024 * 1024;
 
 /// LLVM IR of one level. Each has a context of its own, so that several can be
 /// emitted by several threads at once.

@@ -48,18 +48,34 @@ public:
   absl::StatusOr<OwningOpRef<ModuleOp>> lower(CpuLevel level);
   absl::StatusOr<std::string> pack();
 
-  SmallVector<CpuLevel> levels() const {
-    if (options.levels.empty())
-      return SmallVector<CpuLevel>(allCpuLevels());
-    SmallVector<CpuLevel> sorted(options.levels.begin(), options.levels.end());
+  SmallVector<CpuLevel> levels() {
+    ArrayRef<CpuLevel> asked = options.levels;
+    SmallVector<CpuLevel> sorted(asked.empty() ? allCpuLevels() : asked);
     llvm::sort(sorted);
     sorted.erase(llvm::unique(sorted), sorted.end());
+    // Code in f32 is the same with tiles and without.
+    if (sorted.size() > 1 && sorted.back() == CpuLevel::Amx &&
+        !computesInBF16())
+      sorted.pop_back();
     return sorted;
   }
 
   OwningOpRef<ModuleOp> module;
 
 private:
+  bool computesInBF16() {
+    auto isBF16 = [](Type type) {
+      auto tensor = dyn_cast<RankedTensorType>(type);
+      return tensor && tensor.getElementType().isBF16();
+    };
+    auto walk = (*module)->walk([&](Operation *op) {
+      bool computed = !isa<nn::ParamGetOp>(op) &&
+                      llvm::any_of(op->getResultTypes(), isBF16);
+      return computed ? WalkResult::interrupt() : WalkResult::advance();
+    });
+    return walk.wasInterrupted();
+  }
+
   using LinkedObject = std::future<absl::StatusOr<llvm::SmallVector<char>>>;
 
   absl::Status selectEntries();

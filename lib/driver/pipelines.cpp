@@ -126,7 +126,8 @@ struct Flags : PassPipelineOptions<Flags> {
   ListOption<std::string> entries{*this, "entries",
                                   llvm::cl::desc("score, prefill, decode")};
   Option<std::string> isa{
-      *this, "isa", llvm::cl::desc("x86-64-v3 or x86-64-v4, for --moe-to-cpu"),
+      *this, "isa",
+      llvm::cl::desc("x86-64-v3, x86-64-v4 or amx, for --moe-to-cpu"),
       llvm::cl::init("x86-64-v4")};
   Option<bool> functions{
       *this, "functions",

@@ -12,10 +12,11 @@ namespace mlir::moe {
 struct PipelineOptions {
   std::string compute;              // f32, bf16; empty: as the model says
   std::vector<std::string> entries; // score, prefill, decode; empty: all
-  std::string isa = "x86-64-v4";    // x86-64-v3 or x86-64-v4, for --moe-to-cpu
-  bool functions = false;           // no model: the program has entries already
-  std::string chip = "sm_90a";      // sm_80 or sm_90a, for --moe-to-nvvm
-  std::string mesh = {};            // "dp=4,ep=4"; empty: one device
+  std::string isa =
+      "x86-64-v4";             // x86-64-v3, x86-64-v4 or amx, for --moe-to-cpu
+  bool functions = false;      // no model: the program has entries already
+  std::string chip = "sm_90a"; // sm_80 or sm_90a, for --moe-to-nvvm
+  std::string mesh = {};       // "dp=4,ep=4"; empty: one device
   /// none, selective, full: of the gradients there will be; empty: selective.
   std::vector<std::string> recompute = {};
   double dropout = 0; // of branches, in training

@@ -88,14 +88,14 @@ llvm.func @use(%p: !llvm.ptr) attributes {passthrough = ["noinline"]} {
   llvm.return
 }
 llvm.func @moe_module_v1() {
-  %n = llvm.mlir.constant(300000 : i64) : i64
+  %n = llvm.mlir.constant(2000000 : i64) : i64
   %p = llvm.alloca %n x i8 : (i64) -> !llvm.ptr
   llvm.call @use(%p) : (!llvm.ptr) -> ()
   llvm.return
 })");
   EXPECT_TRUE(HasCode(large, Code::I002));
   EXPECT_THAT(std::string(large.message()),
-              HasSubstr("function 'moe_module_v1' has a stack frame of 300"));
+              HasSubstr("function 'moe_module_v1' has a stack frame of 2000"));
   const absl::Status growing = EmitStatus(R"(
 llvm.func @use(!llvm.ptr)
 llvm.func @moe_module_v1(%n: i64) {

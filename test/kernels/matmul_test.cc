@@ -31,8 +31,8 @@ const Types kTypes[] = {{DType::kF32, DType::kF32},
 const std::pair<int64_t, int64_t> kSizes[] = {
     {1, 1},  {33, 31},  {32, 32},  {100, 33},  {16, 65},
     {64, 2}, {160, 40}, {300, 34}, {130, 1100}};
-// Rows around the register tiles of 12, 6, 4, 2 and 1.
-constexpr int64_t kRows[] = {0, 1, 2, 5, 12, 29};
+// Rows around the register tiles of 12, 6, 4, 2 and 1, and blocks of 16 by 3.
+constexpr int64_t kRows[] = {0, 1, 2, 5, 12, 29, 50, 97};
 
 std::string Param(const std::string& name, const std::string& type,
                   const std::string& shape, bool per_expert) {

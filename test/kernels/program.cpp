@@ -25,6 +25,7 @@
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "passes/lower/cpu/Passes.h"
+#include "runtime/cpu/isa.h"
 #include "runtime/include/moe/abi.h"
 
 namespace moe::kernels {
@@ -191,12 +192,12 @@ void Program::CompileLevels(const std::string& functions) {
          param.getGroups(), param.getRows(),
          shape.size() == 1 ? 1 : shape.back()});
   }
-  const auto native = mlir::moe::nativeCpuLevel();
   for (mlir::moe::CpuLevel cpu : mlir::moe::allCpuLevels()) {
     const llvm::SmallVector<char> object = Compile(*layouts, cpu);
     ASSERT_FALSE(object.empty()) << mlir::moe::cpuLevelName(cpu).str();
     // A machine without these instructions still checks that the code exists.
-    if (!native || *native < cpu) continue;
+    const auto isa = moe::IsaFromName(mlir::moe::cpuLevelName(cpu).str());
+    if (!isa || !moe::MachineRuns(*isa)) continue;
     auto level = std::make_unique<Level>();
     level->name = mlir::moe::cpuLevelName(cpu).str();
     level->jit = llvm::cantFail(llvm::orc::LLJITBuilder().create());

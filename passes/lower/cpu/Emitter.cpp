@@ -7,6 +7,8 @@ using namespace mlir::moe::cpu;
 FailureOr<Isa> Isa::get(StringRef name) {
   if (name == "x86-64-v4")
     return Isa{12, 2}; // 24 accumulators of 32 zmm
+  if (name == "amx")
+    return Isa{12, 2, /*tiles=*/true};
   if (name == "x86-64-v3")
     return Isa{6, 1}; // 12 accumulators (two ymm a vector) of 16
   return failure();

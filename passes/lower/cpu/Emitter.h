@@ -26,8 +26,9 @@ constexpr int64_t kPanel = 32;
 
 /// The register block of a matrix product: rows by vectors of 16 lanes.
 struct Isa {
-  int64_t rows;    // f32: accumulators are rows x vectors
-  int64_t vectors; // vectors of one panel that a block covers, 1 or 2
+  int64_t rows;       // f32: accumulators are rows x vectors
+  int64_t vectors;    // vectors of one panel that a block covers, 1 or 2
+  bool tiles = false; // AMX for bf16
   static FailureOr<Isa> get(StringRef name);
 };
 

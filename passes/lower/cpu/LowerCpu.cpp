@@ -36,7 +36,7 @@ struct LowerCpu : cpu::impl::LowerCpuBase<LowerCpu> {
     ModuleOp module = getOperation();
     auto shape = Isa::get(isa);
     if (failed(shape)) {
-      module.emitError("expects isa x86-64-v3 or x86-64-v4, got ") << isa;
+      module.emitError("expects isa x86-64-v3, x86-64-v4 or amx, got ") << isa;
       return signalPassFailure();
     }
     SmallVector<std::string> names;

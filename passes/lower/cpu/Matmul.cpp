@@ -4,6 +4,7 @@
 // rows run in register tiles over all of k, so that an output is one chain of
 // fused multiply-adds whatever the rows, threads or instruction set.
 #include "passes/lower/cpu/Pack.h"
+#include "passes/lower/cpu/Product.h"
 #include "passes/lower/cpu/Routing.h"
 
 using namespace mlir;
@@ -11,17 +12,6 @@ using namespace mlir::moe;
 using namespace mlir::moe::cpu;
 
 namespace {
-/// One product: rows of x given by address, one block of packed panels.
-struct Product {
-  PackedWeight w;
-  Type xElement, yElement;
-  Value rows;                       // i64
-  function_ref<Value(Value row)> x; // pointer to row of x
-  function_ref<Value(Value row)> y; // pointer to row of y
-  const Buffer *bias = nullptr;     // [N] or [E, N]
-  Value biasRow;
-};
-
 /// Rows by vectors of 16 columns whose sums are in registers at one time. A row
 /// alone takes vectors of more than one panel, so that enough multiply-adds are
 /// under way that do not wait for each other.
@@ -30,6 +20,7 @@ struct Tile {
 };
 
 constexpr int64_t kVectors = kPanel / kLanes; // of a panel
+constexpr int64_t kTilePanels = 16; // of an item of a dense product in tiles
 
 /// Tiles by falling number of rows; the last one is of one row.
 SmallVector<Tile> tilesOf(const Isa &isa, StringRef format) {
@@ -46,9 +37,15 @@ SmallVector<Tile> tilesOf(const Isa &isa, StringRef format) {
 struct PanelBlocks {
   int64_t size, count, lastSize; // panels of a block, blocks, of the last one
 
-  PanelBlocks(const PackedWeight &w, int64_t most) {
+  PanelBlocks(const PackedWeight &w, int64_t most, bool tiles) {
+    // Tiles copy the rows for each block: many panels, where groups are enough
+    // work for the threads.
+    if (tiles)
+      most = w.groups >= 16 ? w.panels()
+                            : std::clamp<int64_t>(w.groups * w.panels() / 8, 4,
+                                                  kTilePanels);
     // Large panels are work enough for a thread where there are few.
-    while (most > 1 && most * w.k > 4096 && w.panels() < 32 * most)
+    while (!tiles && most > 1 && most * w.k > 4096 && w.panels() < 32 * most)
       most /= 2;
     count = (w.panels() + most - 1) / most;
     size = (w.panels() + count - 1) / count;
@@ -68,7 +65,9 @@ public:
     vectorBytes = pairs ? 1024 : kLanes * Emitter::bytesOf(element);
   }
 
-  void run(const PanelBlocks &blocks, Value block) {
+  void run(const PanelBlocks &blocks, Value block, bool tiles) {
+    if (tiles)
+      return runTiles(blocks, block);
     Value last =
         e.cmp(arith::CmpIPredicate::eq, block, e.i64(blocks.count - 1));
     bool alike = blocks.lastSize == blocks.size;
@@ -93,6 +92,31 @@ public:
   }
 
 private:
+  /// Tiles from two rows on; one row alone is read as fast by vectors.
+  void runTiles(const PanelBlocks &blocks, Value block) {
+    Value count = e.i64(blocks.size);
+    if (blocks.lastSize != blocks.size) {
+      Value last =
+          e.cmp(arith::CmpIPredicate::eq, block, e.i64(blocks.count - 1));
+      count = e.select(last, e.i64(blocks.lastSize), count);
+    }
+    e.ifThen(e.cmp(arith::CmpIPredicate::sgt, p.rows, e.i64(1)),
+             [&] { emitTiles(e, p, panels, column, count); });
+    e.ifThen(e.cmp(arith::CmpIPredicate::eq, p.rows, e.i64(1)),
+             [&] { oneRow(count); });
+  }
+  /// The only row by two panels at a time, the last one alone where it is odd.
+  void oneRow(Value count) {
+    Value two = e.i64(2), even = e.mul(e.udiv(count, two), two);
+    auto at = [&](Value i, int64_t vectors) {
+      rows(e.i64(0), {1, vectors},
+           e.offsetBytes(panels, e.mul(i, e.i64(p.w.panelBytes()))),
+           e.add(column, e.mul(i, e.i64(kPanel))));
+    };
+    e.loop(e.i64(0), even, 2, [&](Value i) { at(i, 2 * kVectors); });
+    e.loop(even, count, 1, [&](Value i) { at(i, kVectors); });
+  }
+
   int64_t least() const { return tiles[tiles.size() - 2].rows; }
 
   /// The rows of panel |i| that fill tiles of more than one row.
@@ -123,8 +147,8 @@ private:
     for (int64_t i = 0; i < tile.rows; ++i) {
       Value y = p.y(i ? e.add(row, e.i64(i)) : row);
       for (int64_t v = 0; v < tile.vectors; ++v)
-        finish(y, v ? e.add(first, e.i64(v * kLanes)) : first,
-               sums[i * tile.vectors + v]);
+        p.finish(e, y, v ? e.add(first, e.i64(v * kLanes)) : first,
+                 sums[i * tile.vectors + v]);
     }
   }
 
@@ -220,19 +244,6 @@ private:
     return arith::BitcastOp::create(e.b, e.loc, e.vecF32(), bits);
   }
 
-  /// Adds the bias and stores a vector of outputs from column |at|, without
-  /// columns past N.
-  void finish(Value y, Value at, Value sum) {
-    Value mask;
-    if (p.w.n % kPanel) {
-      Value left = e.splat(e.toI32(e.sub(e.i64(p.w.n), at)));
-      mask = e.cmp(arith::CmpIPredicate::slt, e.iota(), left);
-    }
-    if (p.bias)
-      sum = e.addF(sum, e.load(*p.bias, p.biasRow, at, mask));
-    e.storeLanes(e.offset(y, at, p.yElement), p.yElement, sum, mask);
-  }
-
   Emitter &e;
   const Product &p;
   ArrayRef<Tile> tiles;
@@ -248,7 +259,8 @@ void emitGroups(
     Emitter &e, const PackedWeight &w,
     function_ref<void(Value group, function_ref<void(const Product &)>)> make) {
   SmallVector<Tile> tiles = tilesOf(e.isa, w.format);
-  PanelBlocks blocks(w, tiles.back().vectors / kVectors);
+  bool amx = inTiles(e.isa, w);
+  PanelBlocks blocks(w, tiles.back().vectors / kVectors, amx);
   int64_t grain = std::max<int64_t>(1, 32768 / (w.k * kPanel * blocks.size));
   e.parallel(e.i64(w.groups * blocks.count), grain, [&](Value item) {
     bool one = w.groups == 1;
@@ -259,7 +271,7 @@ void emitGroups(
     Value base = e.offsetBytes(w.base, e.mul(panel, e.i64(w.panelBytes())));
     make(group, [&](const Product &p) {
       BlockEmitter(e, p, tiles, base, e.mul(first, e.i64(kPanel)))
-          .run(blocks, block);
+          .run(blocks, block, amx);
     });
   });
 }
@@ -373,6 +385,17 @@ template <unsigned weight> Extent packOf(Operation *op, const Extent &) {
   return packScratch(op->getOperand(0), op->getOperand(weight));
 }
 } // namespace
+
+void Product::finish(Emitter &e, Value y, Value at, Value sum) const {
+  Value mask;
+  if (w.n % kPanel) {
+    Value left = e.splat(e.toI32(e.sub(e.i64(w.n), at)));
+    mask = e.cmp(arith::CmpIPredicate::slt, e.iota(), left);
+  }
+  if (bias)
+    sum = e.addF(sum, e.load(*bias, biasRow, at, mask));
+  e.storeLanes(e.offset(y, at, yElement), yElement, sum, mask);
+}
 
 void moe::cpu::addMatmulKernels(llvm::StringMap<KernelEntry> &table) {
   table[nn::LinearOp::getOperationName()] = {emitLinear, packOf<1>};

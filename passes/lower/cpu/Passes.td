@@ -22,7 +22,7 @@ def LowerCpu : Pass<"moe-lower-cpu", "::mlir::ModuleOp"> {
     has a place in one arena, planned from live ranges; parallel loops carry
     the attribute `moe.grain`.
   }];
-  let options = [Option<"isa", "isa", "std::string", "\"x86-64-v4\"", "x86-64-v3 or x86-64-v4: shape of the register blocks">];
+  let options = [Option<"isa", "isa", "std::string", "\"x86-64-v4\"", "x86-64-v3, x86-64-v4 or amx: shape of the register blocks">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
                            "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }

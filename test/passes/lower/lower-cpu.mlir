@@ -26,6 +26,6 @@ func.func @score(%x: tensor<?x4xf32> {nn.name = "x"}) -> (tensor<?x5xf32> {nn.na
 // PART-NOT: moe.grain
 // PART: llvm.call %{{.*}}(%{{.*}}) : !llvm.ptr, (!llvm.ptr, !llvm.ptr, !llvm.ptr, i64, i64) -> ()
 // PART: llvm.func internal @moe_part_0(%{{.*}}: !llvm.ptr, %{{.*}}: i64, %{{.*}}: i64)
-// ISA: expects isa x86-64-v3 or x86-64-v4, got mips
+// ISA: expects isa x86-64-v3, x86-64-v4 or amx, got mips
 // LAYOUT: reads @w, which has no layout
 // TARGET: cannot stand at the target phase
