@@ -12,9 +12,7 @@ using namespace mlir::moe;
 using namespace mlir::moe::cpu;
 
 namespace {
-/// Rows by vectors of 16 columns whose sums are in registers at one time. A row
-/// alone takes vectors of more than one panel, so that enough multiply-adds are
-/// under way that do not wait for each other.
+/// Rows by vectors of 16 columns whose sums are in registers at one time.
 struct Tile {
   int64_t rows, vectors;
 };
@@ -22,32 +20,27 @@ struct Tile {
 constexpr int64_t kVectors = kPanel / kLanes; // of a panel
 constexpr int64_t kTilePanels = 16; // of an item of a dense product in tiles
 
-/// Tiles by falling number of rows; the last one is of one row.
+/// Tiles by falling number of rows; rows that are left go one by one.
 SmallVector<Tile> tilesOf(const Isa &isa, StringRef format) {
   bool wide = isa.vectors == kVectors;
   // Three accumulators an output in the order of the bf16 unit, one else.
   if (format == "bf16.amx")
-    return wide ? SmallVector<Tile>{{4, 2}, {2, 2}, {1, 4}}
-                : SmallVector<Tile>{{2, 1}, {1, 2}};
-  return wide ? SmallVector<Tile>{{isa.rows, 2}, {4, 2}, {1, 8}}
-              : SmallVector<Tile>{{isa.rows, 1}, {2, 2}, {1, 4}};
+    return wide ? SmallVector<Tile>{{4, 2}, {2, 2}} : SmallVector<Tile>{{2, 1}};
+  return wide ? SmallVector<Tile>{{isa.rows, 2}, {4, 2}}
+              : SmallVector<Tile>{{isa.rows, 1}, {2, 2}};
 }
 
-/// Consecutive panels of one group that are one item of work.
+/// Consecutive panels of one group that are one item of work. AMX copies the
+/// rows for each: many panels, where groups are enough work for the threads.
 struct PanelBlocks {
-  int64_t size, count, lastSize; // panels of a block, blocks, of the last one
+  int64_t size = 1, count, lastSize; // panels of a block, blocks, of the last
 
-  PanelBlocks(const PackedWeight &w, int64_t most, bool tiles) {
-    // Tiles copy the rows for each block: many panels, where groups are enough
-    // work for the threads.
-    if (tiles)
-      most = w.groups >= 16 ? w.panels()
+  PanelBlocks(const PackedWeight &w, bool amx) {
+    if (amx)
+      size = w.groups >= 16 ? w.panels()
                             : std::clamp<int64_t>(w.groups * w.panels() / 8, 4,
                                                   kTilePanels);
-    // Large panels are work enough for a thread where there are few.
-    while (!tiles && most > 1 && most * w.k > 4096 && w.panels() < 32 * most)
-      most /= 2;
-    count = (w.panels() + most - 1) / most;
+    count = (w.panels() + size - 1) / size;
     size = (w.panels() + count - 1) / count;
     count = (w.panels() + size - 1) / size;
     lastSize = w.panels() - (count - 1) * size;
@@ -65,65 +58,46 @@ public:
     vectorBytes = pairs ? 1024 : kLanes * Emitter::bytesOf(element);
   }
 
-  void run(const PanelBlocks &blocks, Value block, bool tiles) {
-    if (tiles)
-      return runTiles(blocks, block);
-    Value last =
-        e.cmp(arith::CmpIPredicate::eq, block, e.i64(blocks.count - 1));
-    bool alike = blocks.lastSize == blocks.size;
-    Value done = e.mul(e.udiv(p.rows, e.i64(least())), e.i64(least()));
-    Value count =
-        alike ? e.i64(blocks.size)
-              : e.select(last, e.i64(blocks.lastSize), e.i64(blocks.size));
-    e.ifThen(e.cmp(arith::CmpIPredicate::sgt, done, e.i64(0)),
-             [&] { e.loop(e.i64(0), count, 1, [&](Value i) { tall(i); }); });
-    auto single = [&](int64_t size) {
-      e.loop(done, p.rows, 1, [&](Value row) {
-        rows(row, {1, size * kVectors}, panels, column);
-      });
-      return SmallVector<Value>();
-    };
-    if (alike)
-      single(blocks.size);
-    else
-      e.ifElse(
-          last, [&] { return single(blocks.lastSize); },
-          [&] { return single(blocks.size); });
-  }
-
-private:
-  /// Tiles from two rows on; one row alone is read as fast by vectors.
-  void runTiles(const PanelBlocks &blocks, Value block) {
+  void run(const PanelBlocks &blocks, Value block, bool amx) {
     Value count = e.i64(blocks.size);
     if (blocks.lastSize != blocks.size) {
       Value last =
           e.cmp(arith::CmpIPredicate::eq, block, e.i64(blocks.count - 1));
       count = e.select(last, e.i64(blocks.lastSize), count);
     }
-    e.ifThen(e.cmp(arith::CmpIPredicate::sgt, p.rows, e.i64(1)),
-             [&] { emitTiles(e, p, panels, column, count); });
-    e.ifThen(e.cmp(arith::CmpIPredicate::eq, p.rows, e.i64(1)),
-             [&] { oneRow(count); });
-  }
-  /// The only row by two panels at a time, the last one alone where it is odd.
-  void oneRow(Value count) {
-    Value two = e.i64(2), even = e.mul(e.udiv(count, two), two);
-    auto at = [&](Value i, int64_t vectors) {
-      rows(e.i64(0), {1, vectors},
-           e.offsetBytes(panels, e.mul(i, e.i64(p.w.panelBytes()))),
-           e.add(column, e.mul(i, e.i64(kPanel))));
-    };
-    e.loop(e.i64(0), even, 2, [&](Value i) { at(i, 2 * kVectors); });
-    e.loop(even, count, 1, [&](Value i) { at(i, kVectors); });
+    // AMX from two rows on: one row alone is read as fast by vectors.
+    int64_t size = amx ? 2 : least();
+    Value many = e.cmp(arith::CmpIPredicate::sge, p.rows, e.i64(size)), done;
+    e.ifThen(many, [&] {
+      if (amx)
+        emitTiles(e, p, panels, column, count);
+      else
+        e.loop(e.i64(0), count, 1, [&](Value i) { tall(i); });
+    });
+    if (amx)
+      done = e.select(many, p.rows, e.i64(0));
+    else
+      done = e.mul(e.udiv(p.rows, e.i64(size)), e.i64(size));
+    // Rows that are left: one panel after another is one stream of memory.
+    e.loop(done, p.rows, 1, [&](Value row) {
+      e.loop(e.i64(0), count, 1, [&](Value i) {
+        rows(row, {1, kVectors}, panelAt(i), columnAt(i));
+      });
+    });
   }
 
-  int64_t least() const { return tiles[tiles.size() - 2].rows; }
+private:
+  Value panelAt(Value i) {
+    return e.offsetBytes(panels, e.mul(i, e.i64(p.w.panelBytes())));
+  }
+  Value columnAt(Value i) { return e.add(column, e.mul(i, e.i64(kPanel))); }
+
+  int64_t least() const { return tiles.back().rows; }
 
   /// The rows of panel |i| that fill tiles of more than one row.
   void tall(Value i) {
-    Value panel = e.offsetBytes(panels, e.mul(i, e.i64(p.w.panelBytes())));
-    Value start = e.i64(0), at = e.add(column, e.mul(i, e.i64(kPanel)));
-    for (Tile tile : tiles.drop_back()) {
+    Value panel = panelAt(i), start = e.i64(0), at = columnAt(i);
+    for (Tile tile : tiles) {
       Value size = e.i64(tile.rows);
       Value many = e.udiv(e.sub(p.rows, start), size);
       Value end = e.add(start, e.mul(many, size));
@@ -152,10 +126,15 @@ private:
     }
   }
 
-  /// Bytes from a vector of a block to the vector |v| behind it; more than one
-  /// panel only from the first vector of a panel.
-  Value behind(int64_t v) {
-    return e.i64(v / kVectors * p.w.panelBytes() + v % kVectors * vectorBytes);
+  /// Bytes from a vector of a panel to the vector |v| behind it.
+  Value behind(int64_t v) { return e.i64(v * vectorBytes); }
+
+  /// Where one row reads a panel, the processor itself does not look far enough.
+  void prefetch(Value at, int64_t bytes) {
+    constexpr int64_t ahead = 1024;
+    for (int64_t line = 0; line < bytes; line += 64)
+      LLVM::Prefetch::create(e.b, e.loc, e.offsetBytes(at, e.i64(ahead + line)),
+                             /*rw=*/0, /*hint=*/2, /*cache=*/1);
   }
 
   /// One chain over ascending k for each output.
@@ -165,6 +144,8 @@ private:
         e.i64(0), e.i64(p.w.k), 1, zeros, [&](Value k, ValueRange sums) {
           SmallVector<Value> next, weights;
           Value base = e.offset(w, e.mul(k, e.i64(kPanel)), element);
+          if (x.size() == 1)
+            prefetch(base, kPanel * Emitter::bytesOf(element));
           for (int64_t v = 0; v < tile.vectors; ++v)
             weights.push_back(
                 e.loadLanes(e.offsetBytes(base, behind(v)), element));
@@ -200,6 +181,8 @@ private:
     int64_t vectors = tile.vectors, outputs = totals.size();
     Value base = e.offsetBytes(w, e.mul(block, e.i64(2048)));
     Value k0 = e.mul(block, e.i64(32));
+    if (x.size() == 1)
+      prefetch(base, 2048);
     auto step = [&](Value pair, ValueRange sums, bool oddToo) {
       SmallVector<Value> next(sums.begin(), sums.end()), even, odd;
       Value pairs = e.offsetBytes(base, e.mul(pair, e.i64(64)));
@@ -260,7 +243,7 @@ void emitGroups(
     function_ref<void(Value group, function_ref<void(const Product &)>)> make) {
   SmallVector<Tile> tiles = tilesOf(e.isa, w.format);
   bool amx = inTiles(e.isa, w);
-  PanelBlocks blocks(w, tiles.back().vectors / kVectors, amx);
+  PanelBlocks blocks(w, amx);
   int64_t grain = std::max<int64_t>(1, 32768 / (w.k * kPanel * blocks.size));
   e.parallel(e.i64(w.groups * blocks.count), grain, [&](Value item) {
     bool one = w.groups == 1;
