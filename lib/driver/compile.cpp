@@ -80,6 +80,7 @@ private:
 
   absl::Status selectEntries();
   absl::Status selectFunctions();
+  absl::Status refuseTraining();
   absl::Status runPasses(ModuleOp on, StringRef name,
                          llvm::function_ref<void(OpPassManager &)> add);
   void prepareReproducer();
@@ -123,6 +124,19 @@ absl::Status Compilation::load() {
   return absl::OkStatus();
 }
 
+/// What is asked for gradients, where there are none.
+absl::Status Compilation::refuseTraining() {
+  const std::pair<StringRef, bool> asked[] = {
+      {"--balance", options.balance != 0},
+      {"--dropout", options.dropout != 0},
+      {"--recompute", !options.recompute.empty()}};
+  for (auto [flag, given] : asked)
+    if (given)
+      return Error(Code::U104, flag.str(),
+                   " is for training: add train to --entries");
+  return absl::OkStatus();
+}
+
 /// Which entries the pipeline makes of the model.
 absl::Status Compilation::selectEntries() {
   auto models = module->getOps<nn::ModelOp>();
@@ -130,6 +144,8 @@ absl::Status Compilation::selectEntries() {
     pipeline.functions = true;
     return selectFunctions();
   }
+  if (!llvm::is_contained(options.entries, "train"))
+    RETURN_IF_ERROR(refuseTraining());
   auto *context = module->getContext();
   if (!(*module)->hasAttr("moe.name"))
     (*module)->setAttr(
@@ -154,6 +170,7 @@ absl::Status Compilation::selectEntries() {
 
 /// Keeps the functions asked for, as entries.
 absl::Status Compilation::selectFunctions() {
+  RETURN_IF_ERROR(refuseTraining());
   if (!options.compute.empty())
     return Error(Code::U104, "--compute is for models, and ",
                  ::moe::ShownPath(options.input), " has none");
