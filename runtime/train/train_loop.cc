@@ -53,6 +53,7 @@ std::span<const TrainRow> RowOrder::Rows(int64_t step) {
 absl::StatusOr<std::unique_ptr<TrainLoop>> TrainLoop::Create(
     Engine& engine, const TrainOptions& options, const TrainSizes& sizes) {
   ASSIGN_OR_RETURN(TrainStep state, TrainStep::Create(engine, sizes));
+  if (options.accumulate > 1) RETURN_IF_ERROR(state.CheckAdds());
   return std::unique_ptr<TrainLoop>(
       new TrainLoop(engine, options, std::move(state)));
 }

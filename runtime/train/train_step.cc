@@ -244,13 +244,17 @@ absl::StatusOr<StepLoss> TrainStep::Run(BoundEntry& entry, const Dims& dims) {
                   *entry.Output<float>("aux_loss")};
 }
 
+absl::Status TrainStep::CheckAdds() const {
+  if (states_.empty()) return absl::OkStatus();
+  return Error(Code::U104, "routers of the module update a state from the ",
+               "tokens of a whole step: passes of a step cannot be added up");
+}
+
 absl::StatusOr<StepLoss> TrainStep::Backward(std::span<const TrainRow> rows,
                                              int64_t targets, double aux_weight,
                                              bool add) {
   ASSIGN_OR_RETURN(const Dims dims, Fill(rows, targets, aux_weight));
-  if (add && !states_.empty())
-    return Error(Code::U104, "routers of the module update a state from the ",
-                 "tokens of a whole step: passes of a step cannot be added up");
+  if (add) RETURN_IF_ERROR(CheckAdds());
   int64_t& before = batch_->tokens;
   if (!add) before = 0;
   batch_->key[4] = static_cast<int32_t>(before);

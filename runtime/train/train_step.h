@@ -107,6 +107,8 @@ class TrainStep {
   // In the order of the manifest. Parameters that no gradient reaches are not
   // among them.
   std::span<const TrainedParam> params() const { return params_; }
+  // U104 where Backward() cannot add to the gradients of a pass before it.
+  absl::Status CheckAdds() const;
   // Of the last Backward(), layer by layer; none if the module does not count.
   std::span<const ExpertLoad> loads() const { return loads_; }
 

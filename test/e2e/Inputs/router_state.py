@@ -104,5 +104,5 @@ if done.returncode or same != (work / "run" / "step-3" / "model.safetensors").re
 done = run("moe-run", "train", module, "--data", fixture / "ids.json", "--init", fixture, "--batch", 1, "--accumulate",
            2, "--seq", 64, "--out", work / "passes", "--steps", 1)
 print(done.stderr)
-if done.returncode != 2 or "MOE-U104" not in done.stderr:
-    sys.exit(f"two passes: exit {done.returncode}")
+if done.returncode != 2 or "MOE-U104" not in done.stderr or (work / "passes").exists():
+    sys.exit(f"two passes: exit {done.returncode}, or a run was begun")
