@@ -192,8 +192,12 @@ LogicalResult emitDispatchGrad(EntryContext &c, Operation *op) {
   return success();
 }
 
-LogicalResult emitCombineGrad(EntryContext &c, Operation *op) {
-  auto grad = cast<CombineGradOp>(op);
+/// Of moe.combine, whose gradient has a row for each token, and of moe.weigh,
+/// whose gradient lies as the rows do.
+template <typename GradOp>
+LogicalResult emitWeightedGrad(EntryContext &c, Operation *op) {
+  constexpr bool byToken = std::is_same_v<GradOp, CombineGradOp>;
+  auto grad = cast<GradOp>(op);
   Emitter &e = c.e;
   const PlanBuffers &plan = c.plan(grad.getPlan());
   int64_t width = lastDim(grad.getDy());
@@ -202,7 +206,7 @@ LogicalResult emitCombineGrad(EntryContext &c, Operation *op) {
          drows = asRows(c, grad.getDrows(), width),
          w = asRows(c, grad.getW(), plan.k),
          dw = asRows(c, grad.getDw(), plan.k);
-  e.parallel(dy.rows, Emitter::grainFor(2 * width * plan.k), [&](Value token) {
+  e.parallel(w.rows, Emitter::grainFor(2 * width * plan.k), [&](Value token) {
     Choices choices(e, plan, token);
     e.loop(e.i64(0), e.i64(plan.k), 1, [&](Value choice) {
       Value row = choices.row(choice);
@@ -212,7 +216,7 @@ LogicalResult emitCombineGrad(EntryContext &c, Operation *op) {
         Value along = e.lanes(
             width, ValueRange{e.splatF32(0)},
             [&](Value column, Value mask, ValueRange sum) {
-              Value g = e.load(dy, token, column, mask);
+              Value g = e.load(dy, byToken ? token : row, column, mask);
               e.store(drows, row, column, e.mulF(weight, g), mask);
               return Lanes{e.fma(g, e.load(rows, row, column, mask), sum[0])};
             })[0];
@@ -243,40 +247,6 @@ LogicalResult emitWeigh(EntryContext &c, Operation *op) {
   });
   return success();
 }
-
-LogicalResult emitWeighGrad(EntryContext &c, Operation *op) {
-  auto grad = cast<WeighGradOp>(op);
-  Emitter &e = c.e;
-  const PlanBuffers &plan = c.plan(grad.getPlan());
-  int64_t width = lastDim(grad.getRows());
-  Buffer rows = asRows(c, grad.getRows(), width),
-         dy = asRows(c, grad.getDy(), width),
-         drows = asRows(c, grad.getDrows(), width),
-         w = asRows(c, grad.getW(), plan.k),
-         dw = asRows(c, grad.getDw(), plan.k);
-  e.parallel(w.rows, Emitter::grainFor(2 * width * plan.k), [&](Value token) {
-    Choices choices(e, plan, token);
-    e.loop(e.i64(0), e.i64(plan.k), 1, [&](Value choice) {
-      Value row = choices.row(choice);
-      auto valid = [&] {
-        Value weight =
-            e.splat(e.loadScalar(e.address(w, token, choice), w.element));
-        Value along = e.lanes(
-            width, ValueRange{e.splatF32(0)},
-            [&](Value column, Value mask, ValueRange sum) {
-              Value g = e.load(dy, row, column, mask);
-              e.store(drows, row, column, e.mulF(weight, g), mask);
-              return Lanes{e.fma(g, e.load(rows, row, column, mask), sum[0])};
-            })[0];
-        return Lanes{e.sumLanes(along)};
-      };
-      Value dot = e.ifElse(choices.isValid(row), valid,
-                           [&] { return Lanes{e.f32(0)}; })[0];
-      e.storeScalar(e.address(dw, token, choice), dw.element, dot);
-    });
-  });
-  return success();
-}
 } // namespace
 
 void moe::cpu::addRowGradKernels(llvm::StringMap<KernelEntry> &table) {
@@ -284,9 +254,9 @@ void moe::cpu::addRowGradKernels(llvm::StringMap<KernelEntry> &table) {
   table[nn::LastRowsGradOp::getOperationName()] = {emitLastRowsGrad};
   table[nn::JoinLayersOp::getOperationName()] = {emitJoinLayers};
   table[DispatchGradOp::getOperationName()] = {emitDispatchGrad};
-  table[CombineGradOp::getOperationName()] = {emitCombineGrad};
+  table[CombineGradOp::getOperationName()] = {emitWeightedGrad<CombineGradOp>};
   table[WeighOp::getOperationName()] = {emitWeigh};
-  table[WeighGradOp::getOperationName()] = {emitWeighGrad};
+  table[WeighGradOp::getOperationName()] = {emitWeightedGrad<WeighGradOp>};
   addNormGradKernels(table);
   addElementwiseGradKernels(table);
 }
