@@ -366,7 +366,8 @@ private:
       Buffer from = c.buffer(init), state = bufferOf(arg);
       if (from.base != state.base)
         copyBytes(state.base, from.base, bytesOf(from));
-      c.buffers[arg] = c.buffers[result] = state;
+      c.buffers[arg] = state;
+      c.buffers[result] = state;
     }
     int64_t lower = op.getLower(), upper = op.getUpper();
     LogicalResult status = success();
