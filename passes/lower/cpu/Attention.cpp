@@ -46,12 +46,23 @@ public:
     e.parallel(items, Emitter::grainFor(32 * (sizes.keyDims + sizes.valueDims)),
                [&](Value item) {
                  Value head = e.urem(item, e.i64(sizes.heads));
-                 Value first = e.mul(e.udiv(item, e.i64(sizes.heads)), size);
+                 Value block = inTurn(e.udiv(item, e.i64(sizes.heads)), blocks);
+                 Value first = e.mul(block, size);
                  runItem(first, e.minI(e.sub(q.rows, first), size), head);
                });
   }
 
 private:
+  /// First, last, second, last but one …: later tokens see more keys, and the
+  /// shares of all threads shall cost alike.
+  Value inTurn(Value block, Value blocks) {
+    Value half = e.udiv(block, e.i64(2));
+    Value fromEnd = e.sub(e.sub(blocks, e.i64(1)), half);
+    Value odd =
+        e.cmp(arith::CmpIPredicate::ne, e.urem(block, e.i64(2)), e.i64(0));
+    return e.select(odd, fromEnd, half);
+  }
+
   /// |count| tokens from |first|, at most 16, by one head.
   void runItem(Value first, Value count, Value head) {
     const Buffer &q = c.buffer(op.getQ()), &out = c.result(op);
