@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 
-BATCH, TOKENS = 16, 256
+BATCH, TOKENS = 32, 256  # large enough that pages and huge pages of the process weigh little
 POLICIES = ["none", "selective", "full"]
 
 
