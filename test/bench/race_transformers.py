@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Prefill and decode of one model, compiled and in transformers (eager attention), in turn in one run.
+"""Prefill and decode of one model, compiled and in transformers, in turn in one run.
 
-    race_transformers.py FOLDER --bin DIR [--dtype f32] [--experts eager,grouped_mm] [--prompt 512] [--tokens 64] [--rounds 7]
-                         [--threads 1]
+    race_transformers.py FOLDER --bin DIR [--dtype f32] [--experts eager,grouped_mm] [--attention eager|sdpa] [--prompt 512]
+                         [--tokens 64] [--rounds 7] [--threads 1]
 
 Prints one JSON line for prefill and one for decode: tokens per second of both (medians over the rounds), with the fastest of the
 ways of transformers to compute experts, and their ratio; above 1 the compiled model is faster. The limit is what `moe-run bench`
@@ -52,6 +52,7 @@ def main():
     p.add_argument("--bin", required=True)
     p.add_argument("--dtype", default="f32", choices=["f32", "bf16"])
     p.add_argument("--experts", default="eager")
+    p.add_argument("--attention", default="eager")
     p.add_argument("--prompt", type=int, default=512)
     p.add_argument("--tokens", type=int, default=64)
     p.add_argument("--rounds", type=int, default=7)
@@ -59,7 +60,7 @@ def main():
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[a.dtype]
-    model = AutoModelForCausalLM.from_pretrained(a.folder, dtype=dtype, attn_implementation="eager", experts_implementation="eager").eval()
+    model = AutoModelForCausalLM.from_pretrained(a.folder, dtype=dtype, attn_implementation=a.attention, experts_implementation="eager").eval()
     generator = torch.Generator().manual_seed(1)
     ours, theirs = [], {way: [] for way in a.experts.split(",")}
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +78,7 @@ def main():
         best = max(ways, key=ways.get)
         print(json.dumps({"model": os.path.basename(a.folder.rstrip("/")), "dtype": a.dtype, "threads": a.threads, "test": test,
                           "compiled_tokens_per_s": round(x, 1), "limit_tokens_per_s": round(limit, 1),
-                          "transformers_tokens_per_s": round(ways[best], 1), "experts": best, "ratio": round(x / ways[best], 2),
+                          "transformers_tokens_per_s": round(ways[best], 1), "experts": best, "attention": a.attention, "ratio": round(x / ways[best], 2),
                           "rounds": a.rounds, "torch": torch.__version__, "transformers": transformers.__version__,
                           "load_average": os.getloadavg()[0]}), flush=True)
 
