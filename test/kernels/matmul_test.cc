@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <span>
+
 #include "lib/reference/rounding.h"
 #include "lib/reference/routing.h"
 #include "test/kernels/compare.h"
@@ -49,48 +51,63 @@ void ExpectProduct(const std::string& what, const Array& got,
   ExpectSame(what, got, want);
 }
 
-TEST(Matmul, Linear) {
-  for (const Types& types : kTypes) {
-    std::string text;
-    for (auto [n, k] : kSizes) {
-      const std::string size = Str(n) + "_" + Str(k);
-      const std::string x = Tensor({-1, k}, types.x);
-      const std::string y = Tensor({-1, n}, types.x);
-      const std::string w = Tensor({n, k}, types.w);
-      const std::string b = Tensor({n}, types.w);
-      text += Param("w" + size, w, "[" + Str(n) + ", " + Str(k) + "]", false);
-      const std::string get = "%w = nn.param_get @w" + size + " : " + w + "\n";
-      text += Entry("plain" + size, "%x: " + x, y,
-                    get + "%y = nn.linear %x, %w : " + x + ", " + w);
-      text += Entry(
-          "bias" + size, "%x: " + x + ", %b: " + b, y,
-          get + "%y = nn.linear %x, %w bias(%b : " + b + ") : " + x + ", " + w);
-    }
-    Program program(text);
-    Random random(1);
-    for (auto [n, k] : kSizes) {
-      const std::string size = Str(n) + "_" + Str(k);
-      const Array w = RandomArray(random, types.w, n * k);
-      const Array b = RandomArray(random, types.w, n);
-      program.SetParam("w" + size, w);
-      for (int64_t rows : kRows) {
-        const Array x = RandomArray(random, types.x, rows * k);
-        Array y(types.x, rows * n);
-        std::vector<float> want(rows * n);
-        const std::string what =
-            types.Name() + " " + size + " rows " + Str(rows);
-        program.Run("plain" + size, {.tokens = rows}, {&x}, {&y});
-        reference::Linear<float>(x.Floats().data(), w.Floats().data(), nullptr,
-                                 rows, n, k, types.Order(), want.data());
-        ExpectProduct(what, y, want);
-        program.Run("bias" + size, {.tokens = rows}, {&x, &b}, {&y});
-        reference::Linear(x.Floats().data(), w.Floats().data(),
-                          b.Floats().data(), rows, n, k, types.Order(),
-                          want.data());
-        ExpectProduct(what + " with bias", y, want);
-      }
+// nn.linear with weights of |sizes|, [n, k], by each number of |rows|.
+void ExpectLinear(const Types& types,
+                  std::span<const std::pair<int64_t, int64_t>> sizes,
+                  std::span<const int64_t> all_rows) {
+  std::string text;
+  for (auto [n, k] : sizes) {
+    const std::string size = Str(n) + "_" + Str(k);
+    const std::string x = Tensor({-1, k}, types.x);
+    const std::string y = Tensor({-1, n}, types.x);
+    const std::string w = Tensor({n, k}, types.w);
+    const std::string b = Tensor({n}, types.w);
+    text += Param("w" + size, w, "[" + Str(n) + ", " + Str(k) + "]", false);
+    const std::string get = "%w = nn.param_get @w" + size + " : " + w + "\n";
+    text += Entry("plain" + size, "%x: " + x, y,
+                  get + "%y = nn.linear %x, %w : " + x + ", " + w);
+    text += Entry(
+        "bias" + size, "%x: " + x + ", %b: " + b, y,
+        get + "%y = nn.linear %x, %w bias(%b : " + b + ") : " + x + ", " + w);
+  }
+  Program program(text);
+  Random random(1);
+  for (auto [n, k] : sizes) {
+    const std::string size = Str(n) + "_" + Str(k);
+    const Array w = RandomArray(random, types.w, n * k);
+    const Array b = RandomArray(random, types.w, n);
+    program.SetParam("w" + size, w);
+    for (int64_t rows : all_rows) {
+      const Array x = RandomArray(random, types.x, rows * k);
+      Array y(types.x, rows * n);
+      std::vector<float> want(rows * n);
+      const std::string what = types.Name() + " " + size + " rows " + Str(rows);
+      program.Run("plain" + size, {.tokens = rows}, {&x}, {&y});
+      reference::Linear<float>(x.Floats().data(), w.Floats().data(), nullptr,
+                               rows, n, k, types.Order(), want.data());
+      ExpectProduct(what, y, want);
+      program.Run("bias" + size, {.tokens = rows}, {&x, &b}, {&y});
+      reference::Linear(x.Floats().data(), w.Floats().data(), b.Floats().data(),
+                        rows, n, k, types.Order(), want.data());
+      ExpectProduct(what + " with bias", y, want);
     }
   }
+}
+
+TEST(Matmul, Linear) {
+  for (const Types& types : kTypes) ExpectLinear(types, kSizes, kRows);
+}
+
+// Blocks of 16 rows by threes, one to four of them in a pass with one or two
+// blocks behind; several passes; k of which few rows fit a pass, and none.
+TEST(Matmul, RowsInPasses) {
+  using Sizes = std::vector<std::pair<int64_t, int64_t>>;
+  using Rows = std::vector<int64_t>;
+  const Types types = {DType::kBF16, DType::kBF16};
+  ExpectLinear(types, Sizes{{33, 40}}, Rows{144, 145, 176, 192, 193, 200, 385});
+  ExpectLinear(types, Sizes{{33, 2500}}, Rows{145, 300});
+  ExpectLinear(types, Sizes{{32, 16400}}, Rows{17, 40});
+  ExpectLinear(types, Sizes{{32, 24608}}, Rows{1, 2, 17});
 }
 
 TEST(Matmul, HeadLinear) {

@@ -54,12 +54,9 @@ public:
     e.loop(e.i64(0), passes, 1, [&](Value pass) {
       first = e.mul(pass, each);
       rows = e.minI(e.sub(p.rows, first), each);
-      // Rounding up may leave nothing for the last pass.
-      e.ifThen(e.cmp(arith::CmpIPredicate::sgt, rows, e.i64(0)), [&] {
-        blocks = e.udiv(e.add(rows, e.i64(kTileRows - 1)), e.i64(kTileRows));
-        copyRows();
-        e.loop(e.i64(0), count, 1, [&](Value panel) { onePanel(panel); });
-      });
+      blocks = e.udiv(e.add(rows, e.i64(kTileRows - 1)), e.i64(kTileRows));
+      copyRows();
+      e.loop(e.i64(0), count, 1, [&](Value panel) { onePanel(panel); });
     });
   }
 
@@ -84,20 +81,20 @@ private:
         Value row = e.minI(e.add(start, e.i64(i)), e.sub(rows, e.i64(1)));
         from.push_back(p.x(e.add(first, row)));
       }
-      auto copy = [&](Value step, Value mask) {
+      auto copy = [&](Value step, bool last) {
         Value tile = e.offsetBytes(to, e.mul(step, e.i64(kTileBytes)));
         Value behind = e.mul(step, e.i64(kTileTerms * 2));
         for (int64_t i = 0; i < kTileRows; ++i) {
           Value at = e.offsetBytes(from[i], behind);
-          Value lanes = mask ? tail(at, rest) : e.loadLanes(at, words);
+          Value lanes = last ? tail(at, rest) : e.loadLanes(at, words);
           e.storeLanes(e.offsetBytes(tile, e.i64(64 * i)), words, lanes);
         }
       };
       if (whole)
         e.loop(e.i64(0), e.i64(whole), 1,
-               [&](Value step) { copy(step, Value()); });
+               [&](Value step) { copy(step, false); });
       if (rest)
-        copy(e.i64(whole), e.tailMask(kLanes));
+        copy(e.i64(whole), true);
     });
   }
 
@@ -116,46 +113,37 @@ private:
   }
 
   /// Three blocks of rows at a time, then one or two. While the sums of a panel
-  /// keep the unit busy, the next panel comes nearer, in as many parts as there
-  /// are threes, four at most.
+  /// keep the unit busy, the next panel comes nearer: all of it, or a half or a
+  /// quarter beside each three.
   void onePanel(Value i) {
     panel = e.offsetBytes(panels, e.mul(i, e.i64(p.w.panelBytes())));
     at = e.add(column, e.mul(i, e.i64(kPanel)));
     Value threes = e.udiv(blocks, e.i64(kTall));
     Value done = e.mul(threes, e.i64(kTall));
-    auto among = [&](int64_t low, int64_t high) {
-      Value above = e.cmp(arith::CmpIPredicate::sge, threes, e.i64(low));
-      Value below = e.cmp(arith::CmpIPredicate::sle, threes, e.i64(high));
-      return Value(arith::AndIOp::create(e.b, e.loc, above, below));
+    auto is = [&](Value count, int64_t n) {
+      return e.cmp(arith::CmpIPredicate::eq, count, e.i64(n));
     };
+    auto both = [&](Value a, Value b) -> Value {
+      return arith::AndIOp::create(e.b, e.loc, a, b);
+    };
+    static_assert(kMostRows == 4 * kTall * kTileRows);
     auto tall = [&](int64_t parts) {
       for (int64_t part = 0; part < parts; ++part)
         block(kTall, e.i64(part * kTall), kPanelLines / parts, part);
     };
-    e.ifThen(among(1, 1), [&] { tall(1); });
-    e.ifThen(among(2, 3), [&] { tall(2); });
-    e.ifThen(among(4, kMostRows), [&] { tall(4); });
-    Value covered =
-        e.select(among(1, 1), e.i64(1),
-                 e.select(among(2, 3), e.i64(2),
-                          e.select(among(4, kMostRows), e.i64(4), threes)));
-    e.loop(covered, threes, 1,
-           [&](Value t) { block(kTall, e.mul(t, e.i64(kTall)), 0, 0); });
-    Value alone = e.cmp(arith::CmpIPredicate::eq, threes, e.i64(0));
+    Value none = is(threes, 0), three = is(threes, 3);
+    e.ifThen(is(threes, 1), [&] { tall(1); });
+    e.ifThen(arith::OrIOp::create(e.b, e.loc, is(threes, 2), three),
+             [&] { tall(2); });
+    e.ifThen(three, [&] { block(kTall, e.i64(2 * kTall), 0, 0); });
+    e.ifThen(is(threes, 4), [&] { tall(4); });
     Value left = e.sub(blocks, done);
-    for (int64_t rest = 1; rest < kTall; ++rest)
-      e.ifThen(e.cmp(arith::CmpIPredicate::eq, left, e.i64(rest)), [&] {
-        e.ifElse(
-            alone,
-            [&] {
-              block(rest, done, kPanelLines, 0);
-              return SmallVector<Value>();
-            },
-            [&] {
-              block(rest, done, 0, 0);
-              return SmallVector<Value>();
-            });
-      });
+    Value some = e.cmp(arith::CmpIPredicate::sgt, threes, e.i64(0));
+    for (int64_t rest = 1; rest < kTall; ++rest) {
+      Value here = is(left, rest);
+      e.ifThen(both(here, none), [&] { block(rest, done, kPanelLines, 0); });
+      e.ifThen(both(here, some), [&] { block(rest, done, 0, 0); });
+    }
   }
 
   Type tileType() { return LLVM::LLVMX86AMXType::get(e.b.getContext()); }
