@@ -177,8 +177,7 @@ static std::vector<Flag> makeFlags(Options &options, std::string &format) {
        .set = [&](StringRef value) { return setTarget(value, compile.levels); },
        .value = "cpu[:LEVEL]",
        .help = "repeatable; LEVEL is x86-64-v3, x86-64-v4, amx or native (what "
-               "this "
-               "machine has); default: cpu, all levels",
+               "this machine has); default: cpu, all levels",
        .allowed = {"cpu", "cpu:x86-64-v3", "cpu:x86-64-v4", "cpu:amx",
                    "cpu:native"}},
       choiceFlag("compute", compile.compute, {"f32", "bf16"},

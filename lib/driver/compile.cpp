@@ -140,12 +140,12 @@ absl::Status Compilation::refuseTraining() {
 /// Which entries the pipeline makes of the model.
 absl::Status Compilation::selectEntries() {
   auto models = module->getOps<nn::ModelOp>();
+  if (models.empty() || !llvm::is_contained(options.entries, "train"))
+    RETURN_IF_ERROR(refuseTraining());
   if (models.empty()) {
     pipeline.functions = true;
     return selectFunctions();
   }
-  if (!llvm::is_contained(options.entries, "train"))
-    RETURN_IF_ERROR(refuseTraining());
   auto *context = module->getContext();
   if (!(*module)->hasAttr("moe.name"))
     (*module)->setAttr(
@@ -170,7 +170,6 @@ absl::Status Compilation::selectEntries() {
 
 /// Keeps the functions asked for, as entries.
 absl::Status Compilation::selectFunctions() {
-  RETURN_IF_ERROR(refuseTraining());
   if (!options.compute.empty())
     return Error(Code::U104, "--compute is for models, and ",
                  ::moe::ShownPath(options.input), " has none");
