@@ -7,7 +7,8 @@
 
 Prints one JSON line for prefill and one for decode: tokens per second of both (medians over the rounds), with the fastest of the
 ways of transformers to compute experts, and their ratio; above 1 the compiled model is faster. The limit is what `moe-run bench`
-gives: the largest of the time for the weights at the measured bandwidth and for the multiply-adds at the measured rate. Decode starts from an empty cache with random tokens, as `moe-run bench` does."""
+gives: the largest of the time for the weights at the measured bandwidth and for the multiply-adds at the measured rate. Decode
+starts from an empty cache with random tokens, as `moe-run bench` does."""
 import argparse
 import json
 import os
@@ -78,8 +79,8 @@ def main():
         best = max(ways, key=ways.get)
         print(json.dumps({"model": os.path.basename(a.folder.rstrip("/")), "dtype": a.dtype, "threads": a.threads, "test": test,
                           "compiled_tokens_per_s": round(x, 1), "limit_tokens_per_s": round(limit, 1),
-                          "transformers_tokens_per_s": round(ways[best], 1), "experts": best, "attention": a.attention, "ratio": round(x / ways[best], 2),
-                          "rounds": a.rounds, "torch": torch.__version__, "transformers": transformers.__version__,
+                          "transformers_tokens_per_s": round(ways[best], 1), "experts": best, "attention": a.attention,
+                          "ratio": round(x / ways[best], 2), "rounds": a.rounds, "torch": torch.__version__, "transformers": transformers.__version__,
                           "load_average": os.getloadavg()[0]}), flush=True)
 
 
