@@ -13,16 +13,12 @@ import argparse
 import json
 import math
 import pathlib
-import random
 import re
-import shutil
 import statistics
-import struct
 import subprocess
 import tempfile
-import time
 
-from shakespeare import BLOCK, LAYERS, ROOT, WIDTH
+from shakespeare import LAYERS, ROOT, WIDTH, prepare, train
 
 # Experts, chosen, neurons of each, neurons shared, whether weights are scaled to sum 1, coefficient of the balance loss.
 VARIANTS = {
@@ -100,19 +96,6 @@ def tensors(text):
     return found
 
 
-def initial_weights(path, text, seed):
-    draw, header, data = random.Random(seed), {}, bytearray()
-    for name, shape in tensors(text).items():
-        count = math.prod(shape)
-        deviation = 0.02 / math.sqrt(2 * LAYERS) if "c_proj" in name else 0.02
-        values = [1.0] * count if len(shape) == 1 else [draw.gauss(0, deviation) for _ in range(count)]
-        start = len(data)
-        data += struct.pack(f"<{count}f", *values)
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, len(data)]}
-    blob = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(blob)) + blob + data)
-
-
 def multiply_adds(variant):
     """Of the products of a token, without attention itself."""
     rest = LAYERS * 4 * WIDTH * WIDTH + 65 * WIDTH
@@ -153,36 +136,20 @@ def main():
     p.add_argument("--steps", type=int, default=1000)
     p.add_argument("--threads", type=int, default=1)
     a = p.parse_args()
-    text = pathlib.Path(a.text).read_text()
-    number = {c: i for i, c in enumerate(sorted(set(text)))}
-    ids = [number[c] for c in text]
-    cut, out, rows = int(0.9 * len(ids)), pathlib.Path(a.out), []
+    out, rows = pathlib.Path(a.out), []
     with tempfile.TemporaryDirectory() as temporary:
         work = pathlib.Path(temporary)
-        for name, part in (("train", ids[:cut]), ("val", ids[cut:])):
-            (work / f"{name}.bin").write_bytes(struct.pack(f"<{len(part)}H", *part))
+        prepare(work, a.text)
         for variant in VARIANTS:
             description = described(variant)
+            found = tensors(description)
             source, module = work / f"{variant}.mlir", work / f"{variant}.moe"
             source.write_text(description)
             subprocess.run([f"{a.bin}/moe-compile", source, "--entries", "train", "--target", "cpu:native", "-o", module],
                            check=True)
-            losses, seconds = [], []
-            for seed in map(int, a.seeds.split(",")):
-                start, run = work / "start", work / f"{variant}{seed}"
-                shutil.rmtree(start, ignore_errors=True)
-                start.mkdir()
-                initial_weights(start / "model.safetensors", description, seed)
-                begin = time.perf_counter()
-                subprocess.run([f"{a.bin}/moe-run", "train", module, "--data", work / "train.bin", "--eval-data",
-                                work / "val.bin", "--init", start, "--out", run, "--seed", str(seed), "--steps",
-                                str(a.steps), "--batch", "12", "--seq", str(BLOCK), "--lr", "1e-3", "--min-lr", "1e-4",
-                                "--warmup", "100", "--beta1", "0.9", "--beta2", "0.99", "--weight-decay", "0.1", "--clip",
-                                "1", "--threads", str(a.threads)], check=True, capture_output=True)
-                seconds.append(time.perf_counter() - begin)
-                lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-                losses.append([line["eval_loss"] for line in lines if "eval_loss" in line][-1])
-            count = sum(math.prod(shape) for shape in tensors(description).values())
+            runs = [train(a, work, module, found, work / f"{variant}{seed}", seed) for seed in map(int, a.seeds.split(","))]
+            losses, seconds = zip(*runs)
+            count = sum(map(math.prod, found.values()))
             rows.append({"variant": variant, "parameters": count, "multiply_adds": multiply_adds(variant),
                          "steps": a.steps, "validation_loss": round(statistics.mean(losses), 4),
                          "spread": round(max(losses) - min(losses), 4), "losses": [round(x, 4) for x in losses],

@@ -8,11 +8,11 @@ Writes an OLMoE of 695 million parameters (6 layers of width 1024, 64 experts of
 words; 134 million of them for a token): config.json and model.safetensors. Needs numpy."""
 import argparse
 import json
-import math
 import pathlib
-import struct
 
 import numpy as np
+
+from checkpoint import write_tensors
 
 LAYERS, WIDTH, NEURONS, EXPERTS, TOP, HEADS, WORDS = 6, 1024, 512, 64, 8, 16, 32000
 
@@ -48,23 +48,17 @@ def main():
     a = p.parse_args()
     out = pathlib.Path(a.out)
     out.mkdir(parents=True, exist_ok=True)
-    size, name, torch_name = {"bf16": (2, "BF16", "bfloat16"), "f32": (4, "F32", "float32")}[a.dtype]
+    dtype, torch_name = {"bf16": ("BF16", "bfloat16"), "f32": ("F32", "float32")}[a.dtype]
     (out / "config.json").write_text(json.dumps(config(torch_name), indent=1) + "\n")
-    header, at = {}, 0
-    for tensor, shape in shapes().items():
-        end = at + size * math.prod(shape)
-        header[tensor] = {"dtype": name, "shape": shape, "data_offsets": [at, end]}
-        at = end
-    blob = json.dumps(header).encode()
-    blob += b" " * (-len(blob) % 8)
     draw = np.random.default_rng(a.seed)
-    with open(out / "model.safetensors", "wb") as file:
-        file.write(struct.pack("<Q", len(blob)) + blob)
-        for shape in shapes().values():
-            values = np.ones(shape, np.float32) if len(shape) == 1 else draw.standard_normal(shape, np.float32) * np.float32(0.02)
-            if a.dtype == "bf16":
-                values = (values.view(np.uint32) + 0x8000 >> 16).astype(np.uint16)
-            file.write(values.tobytes())
+
+    def data(_, shape):
+        values = np.ones(shape, np.float32) if len(shape) == 1 else draw.standard_normal(shape, np.float32) * np.float32(0.02)
+        if dtype == "BF16":
+            values = (values.view(np.uint32) + 0x8000 >> 16).astype(np.uint16)
+        return values.tobytes()
+
+    write_tensors(out / "model.safetensors", dtype, shapes(), data)
 
 
 if __name__ == "__main__":
