@@ -17,7 +17,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kMaxBuffer = int64_t{256} << 20;
 constexpr double kMeasureSeconds = 0.1;
 
 double SecondsSince(Clock::time_point start) {
@@ -71,14 +70,23 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {};
 };
 
-__attribute__((target("amx-tile,amx-bf16"))) float Tiles() {
+TileConfig FullTiles() {
   TileConfig config;
   std::fill_n(config.row_bytes, 8, uint16_t{64});
   std::fill_n(config.rows, 8, uint8_t{16});
+  return config;
+}
+
+constexpr int kTileRounds = kRounds / 64;
+constexpr double kTileProducts = kTileRounds * 4.0 * 16 * 16 * 2;
+constexpr int kTile = 16 * 32;  // bf16 elements
+
+__attribute__((target("amx-tile,amx-bf16"))) float Tiles() {
+  const TileConfig config = FullTiles();
   _tile_loadconfig(&config);
-  alignas(64) uint16_t ones[16 * 32];
+  alignas(64) uint16_t ones[kTile];
   alignas(64) float out[16 * 16];
-  std::fill_n(ones, 16 * 32, uint16_t{0x3C23});  // about 0.01
+  std::fill_n(ones, kTile, uint16_t{0x3C23});  // about 0.01
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
@@ -87,7 +95,7 @@ __attribute__((target("amx-tile,amx-bf16"))) float Tiles() {
   _tile_loadd(5, ones, 64);
   _tile_loadd(6, ones, 64);
   _tile_loadd(7, ones, 64);
-  for (int r = 0; r < kRounds / 64; ++r) {
+  for (int r = 0; r < kTileRounds; ++r) {
     _tile_dpbf16ps(0, 4, 6);
     _tile_dpbf16ps(1, 4, 7);
     _tile_dpbf16ps(2, 5, 6);
@@ -96,6 +104,60 @@ __attribute__((target("amx-tile,amx-bf16"))) float Tiles() {
   _tile_stored(0, out, 64);
   _tile_release();
   return out[0];
+}
+
+// The same, with the operands of each round loaded from 32 KiB.
+__attribute__((target("amx-tile,amx-bf16"))) float TilesFromL1() {
+  const TileConfig config = FullTiles();
+  _tile_loadconfig(&config);
+  constexpr int kSteps = 8;
+  alignas(64) uint16_t data[kSteps * 4 * kTile];
+  alignas(64) float out[16 * 16];
+  for (int i = 0; i < kSteps * 4 * kTile; ++i)
+    data[i] = static_cast<uint16_t>(0x3C00 + i * 7 % 509);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (int r = 0; r < kTileRounds; ++r) {
+    const uint16_t* at = data + r % kSteps * 4 * kTile;
+    _tile_loadd(4, at, 64);
+    _tile_loadd(6, at + kTile, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, at + 2 * kTile, 64);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, at + 3 * kTile, 64);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_stored(0, out, 64);
+  _tile_release();
+  return out[0];
+}
+
+__attribute__((target("amx-tile,amx-int8"))) float IntegerTiles() {
+  const TileConfig config = FullTiles();
+  _tile_loadconfig(&config);
+  alignas(64) int8_t ones[2 * kTile];
+  alignas(64) int32_t out[16 * 16];
+  std::fill_n(ones, 2 * kTile, int8_t{1});
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_loadd(4, ones, 64);
+  _tile_loadd(5, ones, 64);
+  _tile_loadd(6, ones, 64);
+  _tile_loadd(7, ones, 64);
+  for (int r = 0; r < kTileRounds; ++r) {
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+    _tile_dpbssd(2, 5, 6);
+    _tile_dpbssd(3, 5, 7);
+  }
+  _tile_stored(0, out, 64);
+  _tile_release();
+  return static_cast<float>(out[0]);
 }
 
 // Operations per second of |run|, which does |operations|, on all threads.
@@ -121,10 +183,11 @@ double Rate(ThreadPool& pool, double operations, Run&& run) {
 
 }  // namespace
 
-absl::StatusOr<double> MeasureReadBandwidth(ThreadPool& pool, int64_t bytes) {
+absl::StatusOr<double> MeasureReadBandwidth(ThreadPool& pool, int64_t bytes,
+                                            int64_t most) {
   constexpr int64_t kPiece = 4096;
   const int64_t pieces =
-      std::max<int64_t>(std::min(bytes, kMaxBuffer) / kPiece, pool.size());
+      std::max<int64_t>(std::min(bytes, most) / kPiece, pool.size());
   ASSIGN_OR_RETURN(const AnonymousMemory memory,
                    AnonymousMemory::Allocate(pieces * kPiece, "benchmark"));
   // Untouched pages are all one page of zeros.
@@ -149,12 +212,20 @@ absl::StatusOr<double> MeasureReadBandwidth(ThreadPool& pool, int64_t bytes) {
 
 double MeasureFlops(ThreadPool& pool, IsaLevel level, Arithmetic arithmetic) {
   if (level == IsaLevel::kAmx && arithmetic == Arithmetic::kBF16)
-    return Rate(pool, kRounds / 64 * 4.0 * 16 * 16 * 32 * 2, Tiles);
+    return Rate(pool, kTileProducts * 32, Tiles);
   if (level == IsaLevel::kV3)
     return Rate(pool, kRounds * double{kChains} * 8 * 2,
                 [] { return Fma256(1.0f); });
   return Rate(pool, kRounds * double{kChains} * 16 * 2,
               [] { return Fma512(1.0f); });
+}
+
+double MeasureTilesFromL1(ThreadPool& pool) {
+  return Rate(pool, kTileProducts * 32, TilesFromL1);
+}
+
+double MeasureIntegerTiles(ThreadPool& pool) {
+  return Rate(pool, kTileProducts * 64, IntegerTiles);
 }
 
 }  // namespace moe

@@ -16,8 +16,9 @@ namespace moe {
 
 // Bytes per second that the threads of |pool| read together from |bytes| bytes
 // that are read again and again, so from the cache level that holds them. At
-// most 256 MiB are used. Takes about a tenth of a second. R101.
-absl::StatusOr<double> MeasureReadBandwidth(ThreadPool& pool, int64_t bytes);
+// most |most| bytes are used. Takes about a tenth of a second. R101.
+absl::StatusOr<double> MeasureReadBandwidth(ThreadPool& pool, int64_t bytes,
+                                            int64_t most = int64_t{256} << 20);
 
 enum class Arithmetic { kF32, kBF16 };
 
@@ -25,6 +26,12 @@ enum class Arithmetic { kF32, kBF16 };
 // threads together: what code of |level| can reach. bf16 below kAmx is computed
 // by f32 multiply-adds.
 double MeasureFlops(ThreadPool& pool, IsaLevel level, Arithmetic arithmetic);
+
+// Operations per second of tile products on a machine that runs kAmx: of bf16
+// with each operand loaded from the nearest cache, as a matrix product does;
+// and of int8 in registers.
+double MeasureTilesFromL1(ThreadPool& pool);
+double MeasureIntegerTiles(ThreadPool& pool);
 
 }  // namespace moe
 
