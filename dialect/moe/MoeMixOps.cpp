@@ -90,6 +90,28 @@ LogicalResult MergeParamsOp::inferReturnTypes(MLIRContext *, Loc loc,
   return success();
 }
 
+LogicalResult MergeParamsGradOp::inferReturnTypes(MLIRContext *, Loc loc,
+                                                  MergeParamsGradOp::Adaptor a,
+                                                  Types &types) {
+  auto w = shaped(a.getW()), param = shaped(a.getParam()),
+       dy = shaped(a.getDy());
+  // merge_params_grad C1
+  if (w.getRank() != 2 || param.getRank() < 2 ||
+      w.getDimSize(1) != param.getDimSize(0))
+    return emitOptionalError(
+        loc, "moe.merge_params_grad expects w [B, E] and param [E, ..], got ",
+        w, " and ", param);
+  // merge_params_grad C2
+  if (dy.getRank() != param.getRank() ||
+      dy.getShape().drop_front() != param.getShape().drop_front())
+    return emitOptionalError(
+        loc, "moe.merge_params_grad expects dy [B, ..] like param, got ", dy,
+        " and ", param);
+  types.push_back(w);
+  types.push_back(nn::accumulatorType(param));
+  return success();
+}
+
 LogicalResult MixOp::buildVjp(OpBuilder &b, ValueRange dy, Gradients &dx) {
   dx[0] = MixDotOp::create(b, getLoc(), getX(), dy[0], getCuSeqlens());
   dx[1] = UnmixOp::create(b, getLoc(), getA(), dy[0], getCuSeqlens());
@@ -99,5 +121,19 @@ LogicalResult MixOp::buildVjp(OpBuilder &b, ValueRange dy, Gradients &dx) {
 LogicalResult UnmixOp::buildVjp(OpBuilder &b, ValueRange dy, Gradients &dx) {
   dx[0] = MixDotOp::create(b, getLoc(), dy[0], getS(), getCuSeqlens());
   dx[1] = MixOp::create(b, getLoc(), getA(), dy[0], getCuSeqlens());
+  return success();
+}
+
+LogicalResult MixDotOp::buildVjp(OpBuilder &b, ValueRange dy, Gradients &dx) {
+  dx[0] = UnmixOp::create(b, getLoc(), dy[0], getS(), getCuSeqlens());
+  dx[1] = MixOp::create(b, getLoc(), dy[0], getX(), getCuSeqlens());
+  return success();
+}
+
+LogicalResult MergeParamsOp::buildVjp(OpBuilder &b, ValueRange dy,
+                                      Gradients &dx) {
+  auto grad = MergeParamsGradOp::create(b, getLoc(), getW(), getParam(), dy[0]);
+  dx[0] = grad.getDw();
+  dx[1] = grad.getDparam();
   return success();
 }

@@ -31,7 +31,7 @@ def Moe_UnmixOp : Moe_CoreOp<"unmix", [Pure, Nn_Differentiable]> {
   let assemblyFormat = "$a `,` $s `seqs` `(` $cu_seqlens `)` attr-dict `:` type($a) `,` type($s) `,` type($cu_seqlens)";
 }
 
-def Moe_MixDotOp : Moe_CoreOp<"mix_dot", [Pure]> {
+def Moe_MixDotOp : Moe_CoreOp<"mix_dot", [Pure, Nn_Differentiable]> {
   let summary = "products of each token with the slots of its sequence";
   let description = [{
     `y[t, n] = <x[t], s[b, n]>` where token t is of sequence b: the gradient of
@@ -44,7 +44,7 @@ def Moe_MixDotOp : Moe_CoreOp<"mix_dot", [Pure]> {
   let assemblyFormat = "$x `,` $s `seqs` `(` $cu_seqlens `)` attr-dict `:` type($x) `,` type($s) `,` type($cu_seqlens)";
 }
 
-def Moe_MergeParamsOp : Moe_CoreOp<"merge_params", [Pure]> {
+def Moe_MergeParamsOp : Moe_CoreOp<"merge_params", [Pure, Nn_Differentiable]> {
   let summary = "weighted sums of the parameters of experts";
   let description = [{
     `y[b] = Σ_e w[b, e]·param[e]`, ascending e: the merged expert of an example
@@ -55,6 +55,20 @@ def Moe_MergeParamsOp : Moe_CoreOp<"merge_params", [Pure]> {
   let arguments = (ins RankedTensorOf<[F32, F64]>:$w, Nn_Weight:$param);
   let results = (outs RankedTensorOf<[F32, F64]>:$y);
   let assemblyFormat = "$w `,` $param attr-dict `:` type($w) `,` type($param)";
+}
+
+def Moe_MergeParamsGradOp : Moe_CoreOp<"merge_params_grad", [Pure]> {
+  let summary = "gradients of moe.merge_params";
+  let description = [{
+    `dw[b, e] = <dy[b], param[e]>` and `dparam[e] = Σ_b w[b, e]·dy[b]`,
+    ascending b.
+
+    (C1) `w` is `[B, E]`, `param` is `[E, …]` with the same E.
+    (C2) `dy` is `[B, …]`, like `param` behind the first dimension.
+  }];
+  let arguments = (ins RankedTensorOf<[F32, F64]>:$w, Nn_Weight:$param, RankedTensorOf<[F32, F64]>:$dy);
+  let results = (outs RankedTensorOf<[F32, F64]>:$dw, Nn_WeightGrad:$dparam);
+  let assemblyFormat = "$w `,` $param `,` $dy attr-dict `:` type($w) `,` type($param) `,` type($dy)";
 }
 
 #endif

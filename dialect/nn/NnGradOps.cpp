@@ -94,6 +94,50 @@ LogicalResult HeadLinearDwOp::inferReturnTypes(MLIRContext *, Loc loc,
   return success();
 }
 
+static LogicalResult checkBoundaries(Loc loc, StringRef name, Value seqs) {
+  if (shaped(seqs).getRank() != 1)
+    return emitOptionalError(loc, "nn.", name,
+                             " expects cu_seqlens [B+1], got ", seqs.getType());
+  return success();
+}
+
+LogicalResult SegmentLinearDxOp::inferReturnTypes(MLIRContext *, Loc loc,
+                                                  SegmentLinearDxOp::Adaptor a,
+                                                  Types &types) {
+  auto dy = shaped(a.getDy()), w = shaped(a.getW());
+  // segment_linear_dx C1
+  if (dy.getRank() != 2 || w.getRank() != 3 ||
+      dy.getDimSize(1) != w.getDimSize(1))
+    return emitOptionalError(
+        loc, "nn.segment_linear_dx expects dy [T, N] and w [B, N, K], got ", dy,
+        " and ", w);
+  // segment_linear_dx C2
+  if (failed(checkBoundaries(loc, "segment_linear_dx", a.getCuSeqlens())))
+    return failure();
+  types.push_back(RankedTensorType::get({dy.getDimSize(0), w.getDimSize(2)},
+                                        dy.getElementType()));
+  return success();
+}
+
+LogicalResult SegmentLinearDwOp::inferReturnTypes(MLIRContext *, Loc loc,
+                                                  SegmentLinearDwOp::Adaptor a,
+                                                  Types &types) {
+  auto dy = shaped(a.getDy()), x = shaped(a.getX());
+  // segment_linear_dw C1
+  if (dy.getRank() != 2 || x.getRank() != 2 ||
+      !agree(dy.getDimSize(0), x.getDimSize(0)))
+    return emitOptionalError(
+        loc, "nn.segment_linear_dw expects dy [T, N] and x [T, K], got ", dy,
+        " and ", x);
+  // segment_linear_dw C2
+  if (failed(checkBoundaries(loc, "segment_linear_dw", a.getCuSeqlens())))
+    return failure();
+  types.push_back(RankedTensorType::get({sequencesOf(shaped(a.getCuSeqlens())),
+                                         dy.getDimSize(1), x.getDimSize(1)},
+                                        dy.getElementType()));
+  return success();
+}
+
 static bool isNorm(RankedTensorType x, RankedTensorType w,
                    RankedTensorType dy) {
   return x.getRank() >= 1 && w.getRank() == 1 &&
@@ -234,10 +278,16 @@ LogicalResult EmbeddingGradOp::verify() {
     return emitOpError("expects ids [T] and dy [T, D], got ")
            << ids << " and " << dy;
   // embedding_grad C2
-  if (table.getRank() != 2 || !table.hasStaticShape() ||
+  if (table.getRank() != 2 || table.isDynamicDim(1) ||
       table.getDimSize(1) != dy.getDimSize(1))
     return emitOpError("expects a result [V, ")
            << dy.getDimSize(1) << "], got " << table;
+  // embedding_grad C3
+  if (table.isDynamicDim(0) != bool(getLike()) ||
+      (getLike() && shaped(getLike()).getRank() < 1))
+    return emitOpError("expects `like` where the number of rows is dynamic, "
+                       "and nowhere else, got ")
+           << table;
   return success();
 }
 

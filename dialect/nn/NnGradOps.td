@@ -57,6 +57,34 @@ def Nn_HeadLinearDwOp : Nn_CoreOp<"head_linear_dw", [Pure]> {
   let assemblyFormat = "$dy `,` $x attr-dict `:` type($dy) `,` type($x)";
 }
 
+def Nn_SegmentLinearDxOp : Nn_CoreOp<"segment_linear_dx", [Pure]> {
+  let summary = "gradient of nn.segment_linear with respect to its rows";
+  let description = [{
+    `dx[t, k] = Σ_n dy[t, n]·w[b, n, k]` where token t is of sequence b, in the
+    order of `nn.linear_dx`.
+
+    (C1) `dy` is `[T, N]`, `w` is `[B, N, K]` with the same N.
+    (C2) `cu_seqlens` is `[B+1]`.
+  }];
+  let arguments = (ins RankedTensorOf<[F32, F64]>:$dy, RankedTensorOf<[F32, F64]>:$w, Nn_Ints:$cu_seqlens);
+  let results = (outs RankedTensorOf<[F32, F64]>:$dx);
+  let assemblyFormat = "$dy `,` $w `seqs` `(` $cu_seqlens `)` attr-dict `:` type($dy) `,` type($w) `,` type($cu_seqlens)";
+}
+
+def Nn_SegmentLinearDwOp : Nn_CoreOp<"segment_linear_dw", [Pure]> {
+  let summary = "gradient of nn.segment_linear with respect to its weights";
+  let description = [{
+    `dw[b, n, k] = Σ_t dy[t, n]·x[t, k]` over the tokens t of sequence b, in the
+    order of `nn.linear_dw`.
+
+    (C1) `dy` is `[T, N]`, `x` is `[T, K]` with the same T.
+    (C2) `cu_seqlens` is `[B+1]`.
+  }];
+  let arguments = (ins RankedTensorOf<[F32, F64]>:$dy, RankedTensorOf<[F32, F64]>:$x, Nn_Ints:$cu_seqlens);
+  let results = (outs RankedTensorOf<[F32, F64]>:$dw);
+  let assemblyFormat = "$dy `,` $x `seqs` `(` $cu_seqlens `)` attr-dict `:` type($dy) `,` type($x) `,` type($cu_seqlens)";
+}
+
 def Nn_RmsNormGradOp : Nn_CoreOp<"rms_norm_grad", [Pure]> {
   let summary = "gradients of nn.rms_norm";
   let description = [{
@@ -161,11 +189,14 @@ def Nn_EmbeddingGradOp : Nn_Op<"embedding_grad", [Pure]> {
   let description = [{
     `dtable[v] = Σ_{t: ids[t] = v} dy[t]` in ascending t.
 
-    (C1) `ids` is `[T]`, `dy` is `[T, D]`. (C2) `dtable` is `[V, D]`.
+    (C1) `ids` is `[T]`, `dy` is `[T, D]`. (C2) `dtable` is `[V, D]`. (C3) a
+    dynamic V is the number of rows of `like`, which is given then alone.
   }];
-  let arguments = (ins Nn_Ints:$ids, Nn_Activation:$dy);
+  let arguments = (ins Nn_Ints:$ids, Nn_Activation:$dy, Optional<AnyRankedTensor>:$like);
   let results = (outs Nn_WeightGrad:$dtable);
-  let assemblyFormat = "$ids `,` $dy attr-dict `:` type($ids) `,` type($dy) `->` type($dtable)";
+  let assemblyFormat = [{
+    $ids `,` $dy (`like` `(` $like^ `:` type($like) `)`)? attr-dict `:` type($ids) `,` type($dy) `->` type($dtable)
+  }];
   let hasVerifier = 1;
 }
 

@@ -70,7 +70,7 @@ def Nn_SegmentSoftmaxOp : Nn_CoreOp<"segment_softmax", [Pure, Nn_Differentiable]
   let assemblyFormat = "$x `seqs` `(` $cu_seqlens `)` attr-dict `:` type($x) `,` type($cu_seqlens)";
 }
 
-def Nn_SegmentLinearOp : Nn_CoreOp<"segment_linear", [Pure]> {
+def Nn_SegmentLinearOp : Nn_CoreOp<"segment_linear", [Pure, Nn_Differentiable]> {
   let summary = "the tokens of each sequence times its own weight";
   let description = [{
     `y[t, n] = Σ_k x[t, k]·w[b, n, k]` where token t is of sequence b, in the

@@ -50,3 +50,10 @@ LogicalResult SegmentSoftmaxOp::buildVjp(OpBuilder &b, ValueRange dy,
   dx[0] = arith::MulFOp::create(b, loc, getY(), centred);
   return success();
 }
+
+LogicalResult SegmentLinearOp::buildVjp(OpBuilder &b, ValueRange dy,
+                                        Gradients &dx) {
+  dx[0] = SegmentLinearDxOp::create(b, getLoc(), dy[0], getW(), getCuSeqlens());
+  dx[1] = SegmentLinearDwOp::create(b, getLoc(), dy[0], getX(), getCuSeqlens());
+  return success();
+}

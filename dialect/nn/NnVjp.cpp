@@ -75,8 +75,10 @@ static Value broadcastLike(OpBuilder &b, Location loc, Value x, Value like,
 
 LogicalResult EmbeddingOp::buildVjp(OpBuilder &b, ValueRange dy,
                                     Gradients &dx) {
-  dx[1] = EmbeddingGradOp::create(
-      b, getLoc(), accumulatorType(getTable().getType()), getIds(), dy[0]);
+  Type type = accumulatorType(getTable().getType());
+  bool fixed = cast<RankedTensorType>(type).hasStaticShape();
+  dx[1] = EmbeddingGradOp::create(b, getLoc(), type, getIds(), dy[0],
+                                  fixed ? Value() : getTable());
   return success();
 }
 

@@ -178,7 +178,10 @@ static Results<T> attendGrad(Call<T> &c, nn::AttendGradOp op) {
 template <typename T>
 static Tensor<T> embeddingGrad(Call<T> &c, nn::EmbeddingGradOp op) {
   const Tensor<T> &ids = c[op.getIds()], &dy = c[op.getDy()];
-  auto shape = cast<RankedTensorType>(op.getDtable().getType()).getShape();
+  llvm::SmallVector<int64_t> shape(
+      cast<RankedTensorType>(op.getDtable().getType()).getShape());
+  if (op.getLike())
+    shape[0] = c[op.getLike()].dim(0);
   if (!c.same("rows of dy", dy.dim(0), ids.dim(0)))
     return {};
   for (int64_t id : ids.integers())

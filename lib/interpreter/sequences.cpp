@@ -103,6 +103,33 @@ static Tensor<T> segmentLinear(Call<T> &c, nn::SegmentLinearOp op) {
                            std::move(y));
 }
 
+template <typename T>
+static Tensor<T> segmentLinearDx(Call<T> &c, nn::SegmentLinearDxOp op) {
+  const Tensor<T> &dy = c[op.getDy()], &w = c[op.getW()],
+                  &seqs = c[op.getCuSeqlens()];
+  if (!sequencesOf(c, seqs, dy.dim(0), w.dim(0)) ||
+      !c.same("columns of dy", dy.dim(1), w.dim(1)))
+    return {};
+  std::vector<T> dx(dy.dim(0) * w.dim(2));
+  ref::SegmentLinearVjpX(dy.data(), w.data(), seqs.int32s().data(), w.dim(0),
+                         dy.dim(0), w.dim(1), w.dim(2), dx.data());
+  return Tensor<T>::floats(c.resultElement(), {dy.dim(0), w.dim(2)},
+                           std::move(dx));
+}
+
+template <typename T>
+static Tensor<T> segmentLinearDw(Call<T> &c, nn::SegmentLinearDwOp op) {
+  const Tensor<T> &dy = c[op.getDy()], &x = c[op.getX()],
+                  &seqs = c[op.getCuSeqlens()];
+  if (!c.same("rows of x", x.dim(0), dy.dim(0)) || !c.sequences(seqs, x.dim(0)))
+    return {};
+  int64_t sequences = seqs.dim(0) - 1, n = dy.dim(1), k = x.dim(1);
+  std::vector<T> dw(sequences * n * k);
+  ref::SegmentLinearVjpW(dy.data(), x.data(), seqs.int32s().data(), sequences,
+                         n, k, dw.data());
+  return Tensor<T>::floats(c.resultElement(), {sequences, n, k}, std::move(dw));
+}
+
 template <typename T> static Tensor<T> mix(Call<T> &c, MixOp op) {
   const Tensor<T> &a = c[op.getA()], &x = c[op.getX()],
                   &seqs = c[op.getCuSeqlens()];
@@ -153,12 +180,33 @@ static Tensor<T> mergeParams(Call<T> &c, const Tensor<T> &w,
 }
 
 template <typename T>
+static Results<T> mergeParamsGrad(Call<T> &c, MergeParamsGradOp op) {
+  const Tensor<T> &w = c[op.getW()], &param = c[op.getParam()],
+                  &dy = c[op.getDy()];
+  if (!c.same("weights of each row", w.dim(1), param.dim(0)) ||
+      !c.same("rows of dy", dy.dim(0), w.dim(0)))
+    return {};
+  std::vector<T> dw(w.size()), dparam(param.size());
+  ref::MergeParamsVjp(w.data(), param.data(), dy.data(), w.dim(0), w.dim(1),
+                      param.rowSize(), dw.data(), dparam.data());
+  Results<T> results;
+  results.push_back(
+      Tensor<T>::floats(c.resultElement(0), w.shape(), std::move(dw)));
+  results.push_back(
+      Tensor<T>::floats(c.resultElement(1), param.shape(), std::move(dparam)));
+  return results;
+}
+
+template <typename T>
 void mlir::moe::addSequenceHandlers(HandlerTable<T> &table) {
   table.template add<nn::FillOp>(fill<T>);
   table.template add<nn::SegmentReduceOp>(segmentReduce<T>);
   table.template add<nn::SegmentBroadcastOp>(segmentBroadcast<T>);
   table.template add<nn::SegmentSoftmaxOp>(segmentSoftmax<T>);
   table.template add<nn::SegmentLinearOp>(segmentLinear<T>);
+  table.template add<nn::SegmentLinearDxOp>(segmentLinearDx<T>);
+  table.template add<nn::SegmentLinearDwOp>(segmentLinearDw<T>);
+  table.template add<MergeParamsGradOp>(mergeParamsGrad<T>);
   table.template add<MixOp>(mix<T>);
   table.template add<UnmixOp>(unmix<T>);
   table.template add<MixDotOp>(mixDot<T>);

@@ -56,14 +56,28 @@ void MergeParams(const T* w, const T* param, int64_t rows, int64_t experts,
       Add(w[b * experts + e], param + e * size, size, y + b * size);
 }
 
-#define MOE_INSTANTIATE(T)                                                   \
-  template void Mix(const T*, const T*, const int32_t*, int64_t, int64_t,    \
-                    int64_t, T*);                                            \
-  template void Unmix(const T*, const T*, const int32_t*, int64_t, int64_t,  \
-                      int64_t, int64_t, T*);                                 \
-  template void MixDot(const T*, const T*, const int32_t*, int64_t, int64_t, \
-                       int64_t, int64_t, T*);                                \
-  template void MergeParams(const T*, const T*, int64_t, int64_t, int64_t, T*);
+template <typename T>
+void MergeParamsVjp(const T* w, const T* param, const T* dy, int64_t rows,
+                    int64_t experts, int64_t size, T* dw, T* dparam) {
+  std::fill_n(dparam, experts * size, T(0));
+  for (int64_t b = 0; b < rows; ++b)
+    for (int64_t e = 0; e < experts; ++e) {
+      dw[b * experts + e] = LaneDot(dy + b * size, param + e * size, size);
+      Add(w[b * experts + e], dy + b * size, size, dparam + e * size);
+    }
+}
+
+#define MOE_INSTANTIATE(T)                                                     \
+  template void Mix(const T*, const T*, const int32_t*, int64_t, int64_t,      \
+                    int64_t, T*);                                              \
+  template void Unmix(const T*, const T*, const int32_t*, int64_t, int64_t,    \
+                      int64_t, int64_t, T*);                                   \
+  template void MixDot(const T*, const T*, const int32_t*, int64_t, int64_t,   \
+                       int64_t, int64_t, T*);                                  \
+  template void MergeParams(const T*, const T*, int64_t, int64_t, int64_t,     \
+                            T*);                                               \
+  template void MergeParamsVjp(const T*, const T*, const T*, int64_t, int64_t, \
+                               int64_t, T*, T*);
 MOE_INSTANTIATE(float)
 MOE_INSTANTIATE(double)
 #undef MOE_INSTANTIATE

@@ -2,7 +2,7 @@
 //
 // Dense mixtures of tokens, and of the parameters of experts. Sequences are
 // those of sequences.h: the rows of tokens of no sequence become 0. Sums are
-// fma chains from +0 in ascending order of what is summed over, but for MixDot.
+// fma chains from +0 in ascending order of what is summed over, but for LaneDots.
 // Outputs may not overlap inputs. T is float or double. All functions are pure.
 //
 //   Mix(a, x, cu_seqlens, sequences, n, d, slots);
@@ -34,6 +34,12 @@ void MixDot(const T* x, const T* s, const int32_t* cu_seqlens,
 template <typename T>
 void MergeParams(const T* w, const T* param, int64_t rows, int64_t experts,
                  int64_t size, T* y);
+
+// moe.merge_params_grad: dy[rows, size] -> dw[rows, experts], each a LaneDot,
+// and dparam[experts, size].
+template <typename T>
+void MergeParamsVjp(const T* w, const T* param, const T* dy, int64_t rows,
+                    int64_t experts, int64_t size, T* dw, T* dparam);
 
 }  // namespace moe::reference
 

@@ -6,6 +6,7 @@
 
 #include "lib/reference/elementwise.h"
 #include "lib/reference/matmul.h"
+#include "lib/reference/vjp.h"
 
 namespace moe::reference {
 namespace {
@@ -77,13 +78,36 @@ void SegmentLinear(const T* x, const T* w, const int32_t* cu_seqlens,
               y + cu_seqlens[b] * n);
 }
 
-#define MOE_INSTANTIATE(T)                                                   \
-  template void SegmentReduce(ReduceKind, const T*, const int32_t*, int64_t, \
-                              int64_t, T*);                                  \
-  template void SegmentSoftmax(const T*, const int32_t*, int64_t, int64_t,   \
-                               int64_t, T*);                                 \
-  template void SegmentLinear(const T*, const T*, const int32_t*, int64_t,   \
-                              int64_t, int64_t, int64_t, T*);
+template <typename T>
+void SegmentLinearVjpX(const T* dy, const T* w, const int32_t* cu_seqlens,
+                       int64_t sequences, int64_t tokens, int64_t n, int64_t k,
+                       T* dx) {
+  std::fill_n(dx, tokens * k, T(0));
+  for (int64_t b = 0; b < sequences; ++b)
+    LinearVjpX<T>(dy + cu_seqlens[b] * n, w + b * n * k,
+                  cu_seqlens[b + 1] - cu_seqlens[b], n, k,
+                  dx + cu_seqlens[b] * k);
+}
+
+template <typename T>
+void SegmentLinearVjpW(const T* dy, const T* x, const int32_t* cu_seqlens,
+                       int64_t sequences, int64_t n, int64_t k, T* dw) {
+  for (int64_t b = 0; b < sequences; ++b)
+    LinearVjpW<T>(dy + cu_seqlens[b] * n, x + cu_seqlens[b] * k,
+                  cu_seqlens[b + 1] - cu_seqlens[b], n, k, dw + b * n * k);
+}
+
+#define MOE_INSTANTIATE(T)                                                     \
+  template void SegmentReduce(ReduceKind, const T*, const int32_t*, int64_t,   \
+                              int64_t, T*);                                    \
+  template void SegmentSoftmax(const T*, const int32_t*, int64_t, int64_t,     \
+                               int64_t, T*);                                   \
+  template void SegmentLinear(const T*, const T*, const int32_t*, int64_t,     \
+                              int64_t, int64_t, int64_t, T*);                  \
+  template void SegmentLinearVjpX(const T*, const T*, const int32_t*, int64_t, \
+                                  int64_t, int64_t, int64_t, T*);              \
+  template void SegmentLinearVjpW(const T*, const T*, const int32_t*, int64_t, \
+                                  int64_t, int64_t, T*);
 MOE_INSTANTIATE(float)
 MOE_INSTANTIATE(double)
 #undef MOE_INSTANTIATE

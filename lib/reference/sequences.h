@@ -43,6 +43,18 @@ void SegmentLinear(const T* x, const T* w, const int32_t* cu_seqlens,
                    int64_t sequences, int64_t tokens, int64_t n, int64_t k,
                    T* y);
 
+// nn.segment_linear_dx: dy[tokens, n] -> dx[tokens, k], as LinearVjpX.
+template <typename T>
+void SegmentLinearVjpX(const T* dy, const T* w, const int32_t* cu_seqlens,
+                       int64_t sequences, int64_t tokens, int64_t n, int64_t k,
+                       T* dx);
+
+// nn.segment_linear_dw: dy[tokens, n], x[tokens, k] -> dw[sequences, n, k], as
+// LinearVjpW; 0 for an empty sequence.
+template <typename T>
+void SegmentLinearVjpW(const T* dy, const T* x, const int32_t* cu_seqlens,
+                       int64_t sequences, int64_t n, int64_t k, T* dw);
+
 }  // namespace moe::reference
 
 #endif  // MOE_LIB_REFERENCE_SEQUENCES_H_

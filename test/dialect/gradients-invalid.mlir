@@ -294,3 +294,67 @@ func.func @group_mask_grad_c3(%s: tensor<?x8xf32>) {
   %y = moe.group_mask_grad %s, %s groups(2) keep(1) score(max) {top = 5} : tensor<?x8xf32>, tensor<?x8xf32>
   return
 }
+
+// -----
+
+func.func @segment_linear_dx_c1(%dy: tensor<?x4xf32>, %w: tensor<2x3x5xf32>, %c: tensor<3xi32>) {
+  // expected-error@+1 {{nn.segment_linear_dx expects dy [T, N] and w [B, N, K], got 'tensor<?x4xf32>' and 'tensor<2x3x5xf32>'}}
+  %0 = nn.segment_linear_dx %dy, %w seqs(%c) : tensor<?x4xf32>, tensor<2x3x5xf32>, tensor<3xi32>
+  return
+}
+
+// -----
+
+func.func @segment_linear_dx_c2(%dy: tensor<?x3xf32>, %w: tensor<2x3x5xf32>, %c: tensor<i32>) {
+  // expected-error@+1 {{nn.segment_linear_dx expects cu_seqlens [B+1], got 'tensor<i32>'}}
+  %0 = nn.segment_linear_dx %dy, %w seqs(%c) : tensor<?x3xf32>, tensor<2x3x5xf32>, tensor<i32>
+  return
+}
+
+// -----
+
+func.func @segment_linear_dw_c1(%dy: tensor<4x3xf32>, %x: tensor<5x2xf32>, %c: tensor<3xi32>) {
+  // expected-error@+1 {{nn.segment_linear_dw expects dy [T, N] and x [T, K], got 'tensor<4x3xf32>' and 'tensor<5x2xf32>'}}
+  %0 = nn.segment_linear_dw %dy, %x seqs(%c) : tensor<4x3xf32>, tensor<5x2xf32>, tensor<3xi32>
+  return
+}
+
+// -----
+
+func.func @segment_linear_dw_c2(%dy: tensor<?x3xf32>, %x: tensor<?x2xf32>, %c: tensor<3x1xi32>) {
+  // expected-error@+1 {{nn.segment_linear_dw expects cu_seqlens [B+1], got 'tensor<3x1xi32>'}}
+  %0 = nn.segment_linear_dw %dy, %x seqs(%c) : tensor<?x3xf32>, tensor<?x2xf32>, tensor<3x1xi32>
+  return
+}
+
+// -----
+
+func.func @merge_params_grad_c1(%w: tensor<?x3xf32>, %p: tensor<2x5x4xf32>, %dy: tensor<?x5x4xf32>) {
+  // expected-error@+1 {{moe.merge_params_grad expects w [B, E] and param [E, ..], got 'tensor<?x3xf32>' and 'tensor<2x5x4xf32>'}}
+  %0, %1 = moe.merge_params_grad %w, %p, %dy : tensor<?x3xf32>, tensor<2x5x4xf32>, tensor<?x5x4xf32>
+  return
+}
+
+// -----
+
+func.func @merge_params_grad_c2(%w: tensor<?x2xf32>, %p: tensor<2x5x4xf32>, %dy: tensor<?x5x3xf32>) {
+  // expected-error@+1 {{moe.merge_params_grad expects dy [B, ..] like param, got 'tensor<?x5x3xf32>' and 'tensor<2x5x4xf32>'}}
+  %0, %1 = moe.merge_params_grad %w, %p, %dy : tensor<?x2xf32>, tensor<2x5x4xf32>, tensor<?x5x3xf32>
+  return
+}
+
+// -----
+
+func.func @embedding_grad_c3(%ids: tensor<?xi32>, %dy: tensor<?x4xf32>) {
+  // expected-error@+1 {{'nn.embedding_grad' op expects `like` where the number of rows is dynamic, and nowhere else, got 'tensor<?x4xf32>'}}
+  %0 = nn.embedding_grad %ids, %dy : tensor<?xi32>, tensor<?x4xf32> -> tensor<?x4xf32>
+  return
+}
+
+// -----
+
+func.func @embedding_grad_c3_static(%ids: tensor<?xi32>, %dy: tensor<?x4xf32>) {
+  // expected-error@+1 {{'nn.embedding_grad' op expects `like` where the number of rows is dynamic, and nowhere else, got 'tensor<9x4xf32>'}}
+  %0 = nn.embedding_grad %ids, %dy like(%dy : tensor<?x4xf32>) : tensor<?xi32>, tensor<?x4xf32> -> tensor<9x4xf32>
+  return
+}

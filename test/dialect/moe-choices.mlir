@@ -106,11 +106,13 @@ func.func @rows(%rows: tensor<?x4xf32>, %plan: !plan, %one: !one, %at: tensor<?x
 // CHECK: moe.unmix %{{.*}}, %{{.*}} seqs(%{{.*}}) : tensor<?x6xf32>, tensor<2x6x4xf32>, tensor<3xi32>
 // CHECK: moe.mix_dot %{{.*}}, %{{.*}} seqs(%{{.*}}) : tensor<?x4xf32>, tensor<2x6x4xf32>, tensor<3xi32>
 // CHECK: moe.merge_params %{{.*}}, %{{.*}} : tensor<?x8xf32>, tensor<8x4x5xbf16>
+// CHECK: moe.merge_params_grad %{{.*}}, %{{.*}}, %{{.*}} : tensor<?x8xf32>, tensor<8x4x5xbf16>, tensor<?x4x5xf32>
 func.func @mixtures(%a: tensor<?x6xf32>, %x: tensor<?x4xf32>, %cu: tensor<3xi32>, %w: tensor<?x8xf32>, %param: tensor<8x4x5xbf16>) {
   %0 = moe.mix %a, %x seqs(%cu) : tensor<?x6xf32>, tensor<?x4xf32>, tensor<3xi32>
   %1 = moe.unmix %a, %0 seqs(%cu) : tensor<?x6xf32>, tensor<2x6x4xf32>, tensor<3xi32>
   %2 = moe.mix_dot %x, %0 seqs(%cu) : tensor<?x4xf32>, tensor<2x6x4xf32>, tensor<3xi32>
   %3 = moe.merge_params %w, %param : tensor<?x8xf32>, tensor<8x4x5xbf16>
+  %4, %5 = moe.merge_params_grad %w, %param, %3 : tensor<?x8xf32>, tensor<8x4x5xbf16>, tensor<?x4x5xf32>
   return
 }
 

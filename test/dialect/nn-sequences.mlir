@@ -20,6 +20,8 @@ func.func @fill(%x: tensor<?x8xf32>) {
 // CHECK: nn.segment_broadcast %{{.*}} like %{{.*}} seqs(%{{.*}}) : tensor<2xi32>, tensor<?x8xf32>, tensor<3xi32>
 // CHECK: nn.segment_softmax %{{.*}} seqs(%{{.*}}) : tensor<?x8xf32>, tensor<?xi32>
 // CHECK: nn.segment_linear %{{.*}}, %{{.*}} seqs(%{{.*}}) : tensor<?x8xf32>, tensor<2x5x8xf32>, tensor<3xi32>
+// CHECK: nn.segment_linear_dx %{{.*}}, %{{.*}} seqs(%{{.*}}) : tensor<?x5xf32>, tensor<2x5x8xf32>, tensor<3xi32>
+// CHECK: nn.segment_linear_dw %{{.*}}, %{{.*}} seqs(%{{.*}}) : tensor<?x5xf32>, tensor<?x8xf32>, tensor<3xi32>
 func.func @segments(%x: tensor<?x8xf32>, %v: tensor<?xf32>, %cu: tensor<?xi32>, %two: tensor<3xi32>, %n: tensor<2xi32>, %w: tensor<2x5x8xf32>) {
   %0 = nn.segment_reduce sum %x seqs(%cu) : tensor<?x8xf32>, tensor<?xi32>
   %1 = nn.segment_reduce mean %x seqs(%cu) : tensor<?x8xf32>, tensor<?xi32>
@@ -29,6 +31,8 @@ func.func @segments(%x: tensor<?x8xf32>, %v: tensor<?xf32>, %cu: tensor<?xi32>, 
   %5 = nn.segment_broadcast %n like %x seqs(%two) : tensor<2xi32>, tensor<?x8xf32>, tensor<3xi32>
   %6 = nn.segment_softmax %x seqs(%cu) : tensor<?x8xf32>, tensor<?xi32>
   %7 = nn.segment_linear %x, %w seqs(%two) : tensor<?x8xf32>, tensor<2x5x8xf32>, tensor<3xi32>
+  %dx = nn.segment_linear_dx %7, %w seqs(%two) : tensor<?x5xf32>, tensor<2x5x8xf32>, tensor<3xi32>
+  %dw = nn.segment_linear_dw %7, %x seqs(%two) : tensor<?x5xf32>, tensor<?x8xf32>, tensor<3xi32>
   return
 }
 

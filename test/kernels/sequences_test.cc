@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "lib/reference/mixture.h"
+#include "lib/reference/vjp.h"
 #include "test/kernels/compare.h"
 
 namespace moe::kernels {
@@ -170,6 +172,103 @@ TEST(Sequences, MergedParameters) {
                                       want.data());
       ExpectClose("f" + Str(width), y, want, width * kExperts);
     }
+}
+
+TEST(Sequences, GradientsOfMergedParameters) {
+  constexpr int64_t kExperts = 3, kOut = 35;
+  std::string text;
+  for (int64_t width : kWidths) {
+    const std::string w = Tensor({-1, kExperts}, DType::kF32);
+    const std::string p = Tensor({kExperts, kOut, width}, DType::kBF16);
+    const std::string dp = Tensor({kExperts, kOut, width}, DType::kF32);
+    const std::string m = Tensor({-1, kOut, width}, DType::kF32);
+    const std::string x = Tensor({-1, width}, DType::kF32);
+    const std::string dy = Tensor({-1, kOut}, DType::kF32);
+    // dm of the products is the dy of the merging.
+    const std::string dm =
+        "%dm = nn.segment_linear_dw %dy, %x seqs(%c) : " + dy + ", " + x +
+        ", " + kSeqs + "\n";
+    const std::string grad =
+        dm + "%dw, %dp = moe.merge_params_grad %w, %p, %dm : " + w + ", " + p +
+        ", " + m + "\n";
+    const std::string arguments =
+        "%w: " + w + " {nn.name = \"slot\"}, %p: " + p + ", %x: " + x +
+        ", %dy: " + dy + ", %c: " + kBounds;
+    text += Entry("dx" + Str(width), arguments, x,
+                  "%m = moe.merge_params %w, %p : " + w + ", " + p +
+                      "\n%y = nn.segment_linear_dx %dy, %m seqs(%c) : " + dy +
+                      ", " + m + ", " + kSeqs);
+    text += Entry("dw" + Str(width), arguments, w,
+                  grad + "%y = arith.addf %dw, %dw : " + w);
+    text += Entry("dp" + Str(width), arguments, dp,
+                  grad + "%y = arith.addf %dp, %dp : " + dp);
+  }
+  const Program program(text);
+  Random random(4);
+  for (int64_t width : kWidths)
+    for (int64_t tokens : kTokens) {
+      const int64_t size = kOut * width;
+      const auto weights = random.Values<float>(kSequences * kExperts),
+                 values = random.Values<float>(tokens * width),
+                 gradients = random.Values<float>(tokens * kOut);
+      const Array w(DType::kF32, weights), x(DType::kF32, values),
+          dy(DType::kF32, gradients),
+          p = RandomArray(random, DType::kBF16, kExperts * size);
+      const auto cu = Boundaries(random, tokens);
+      const Array c(cu);
+      const Dims dims{.tokens = tokens, .sequences = kSequences};
+      std::vector<float> merged(kSequences * size), dx(tokens * width),
+          dm(kSequences * size), dw(kSequences * kExperts), dp(kExperts * size);
+      reference::MergeParams<float>(weights.data(), p.Floats().data(),
+                                    kSequences, kExperts, size, merged.data());
+      reference::SegmentLinearVjpX<float>(gradients.data(), merged.data(),
+                                          cu.data(), kSequences, tokens, kOut,
+                                          width, dx.data());
+      reference::SegmentLinearVjpW<float>(gradients.data(), values.data(),
+                                          cu.data(), kSequences, kOut, width,
+                                          dm.data());
+      reference::MergeParamsVjp<float>(weights.data(), p.Floats().data(),
+                                       dm.data(), kSequences, kExperts, size,
+                                       dw.data(), dp.data());
+      for (auto [name, want, terms] :
+           {std::tuple{"dx", &dx, kOut * kExperts},
+            std::tuple{"dw", &dw, tokens * size},
+            std::tuple{"dp", &dp, tokens * kSequences}}) {
+        Array y(DType::kF32, want->size());
+        program.Run(name + Str(width), dims, {&w, &p, &x, &dy, &c}, {&y});
+        std::vector<float> expected = *want;
+        if (want != &dx)
+          for (float& v : expected) v += v;
+        ExpectClose(name + Str(width), y, expected, terms);
+      }
+    }
+}
+
+TEST(Sequences, GradientOfATableOfDynamicRows) {
+  constexpr int64_t kWidth = 37;
+  const std::string x = Tensor({-1, kWidth}, DType::kF32);
+  const Program program(Entry(
+      "f", "%ids: tensor<?xi32>, %dy: " + x + ", %x: " + x + ", %c: " + kBounds,
+      x,
+      "%t = nn.segment_reduce sum %x seqs(%c) : " + x + ", " + kSeqs +
+          "\n%y = nn.embedding_grad %ids, %dy like(%t : " + x +
+          ") : tensor<?xi32>, " + x + " -> " + x));
+  Random random(5);
+  for (int64_t tokens : kTokens) {
+    std::vector<int32_t> ids(tokens);
+    for (int32_t& id : ids)
+      id = static_cast<int32_t>(random.Int(0, kSequences - 1));
+    const auto gradients = random.Values<float>(tokens * kWidth);
+    const auto cu = Boundaries(random, tokens);
+    const Array i(ids), dy(DType::kF32, gradients), c(cu);
+    Array y(DType::kF32, kSequences * kWidth);
+    program.Run("f", {.tokens = tokens, .sequences = kSequences},
+                {&i, &dy, &dy, &c}, {&y});
+    std::vector<float> want(kSequences * kWidth);
+    reference::EmbeddingVjp<float>(ids.data(), gradients.data(), tokens,
+                                   kSequences, kWidth, want.data());
+    ExpectClose("embedding_grad", y, want, tokens);
+  }
 }
 
 }  // namespace

@@ -84,6 +84,46 @@ TEST(RouterGradients, Mixtures) {
       });
 }
 
+TEST(RouterGradients, ProductsWithSlots) {
+  CheckOp("mix_dot",
+          "%x: tensor<?x3xf32>, %s: tensor<?x2x3xf32>, %c: tensor<?xi32>",
+          "tensor<?x2xf32>",
+          "%y = moe.mix_dot %x, %s seqs(%c) : tensor<?x3xf32>, "
+          "tensor<?x2x3xf32>, tensor<?xi32>",
+          {"0", "1"}, [](GradientCheck& c) {
+            return Inputs{c.Floats({kTokens, 3}), c.Floats({4, 2, 3}),
+                          Ints(kSeqs)};
+          });
+}
+
+TEST(RouterGradients, MergedExperts) {
+  CheckOp("merge_params", "%w: tensor<?x3xf32>, %p: tensor<3x2x5xf32>",
+          "tensor<?x2x5xf32>",
+          "%y = moe.merge_params %w, %p : tensor<?x3xf32>, tensor<3x2x5xf32>",
+          {"0", "1"}, [](GradientCheck& c) {
+            return Inputs{c.Floats({4, 3}), c.Floats({3, 2, 5})};
+          });
+  CheckOp("segment_linear",
+          "%x: tensor<?x3xf32>, %w: tensor<?x2x3xf32>, %c: tensor<?xi32>",
+          "tensor<?x2xf32>",
+          "%y = nn.segment_linear %x, %w seqs(%c) : tensor<?x3xf32>, "
+          "tensor<?x2x3xf32>, tensor<?xi32>",
+          {"0", "1"}, [](GradientCheck& c) {
+            return Inputs{c.Floats({kTokens, 3}), c.Floats({4, 2, 3}),
+                          Ints(kSeqs)};
+          });
+}
+
+TEST(RouterGradients, TableOfDynamicRows) {
+  CheckOp("embedding of means", "%ids: tensor<?xi32>, %t: tensor<?x3xf32>",
+          "tensor<?x3xf32>",
+          "%y = nn.embedding %ids, %t : tensor<?xi32>, tensor<?x3xf32> -> "
+          "tensor<?x3xf32>",
+          {"1"}, [](GradientCheck& c) {
+            return Inputs{Ints({2, 0, 2, 1, 2}), c.Floats({4, 3})};
+          });
+}
+
 TEST(RouterGradients, Choices) {
   // 3 marks an invalid choice.
   const Datum<double> idx = I<double>({3, 2}, {1, 0, 3, 2, 1, 1});

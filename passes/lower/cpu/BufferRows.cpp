@@ -23,7 +23,8 @@ FailureOr<RowsInfo> BufferPlan::inferRows(Value result, Operation &op) {
   if (!type.getRank() || !type.isDynamicDim(0))
     return RowsInfo{
         RowsInfo::Static, {0, 0, type.getRank() ? type.getDimSize(0) : 1}, {}};
-  if (isa<nn::LastRowsOp, nn::SegmentReduceOp, MixOp>(op))
+  if (isa<nn::LastRowsOp, nn::SegmentReduceOp, nn::SegmentLinearDwOp, MixOp>(
+          op))
     return RowsInfo{RowsInfo::Sequences, {0, 1, 0}, {}};
   if (isa<PlanSeqsOp>(op))
     return RowsInfo{RowsInfo::SequencesPlusOne, {0, 1, 1}, {}};
@@ -59,6 +60,8 @@ FailureOr<RowsInfo> BufferPlan::inferRows(Value result, Operation &op) {
   if (auto grad = dyn_cast<GroupedMatmulDxOp>(op))
     return planRows(grad.getPlan());
   if (auto grad = dyn_cast<nn::LastRowsGradOp>(op))
+    return rows(grad.getLike());
+  if (auto grad = dyn_cast<nn::EmbeddingGradOp>(op))
     return rows(grad.getLike());
   if (auto indices = dyn_cast<PlanIndicesOp>(op))
     return planTokens(indices.getPlan());
@@ -153,6 +156,12 @@ LogicalResult BufferPlan::checkRows(Operation &op) {
         isSequences(broadcast.getX()) && boundaries(broadcast.getCuSeqlens());
   } else if (auto linear = dyn_cast<nn::SegmentLinearOp>(op)) {
     good = isSequences(linear.getW()) && boundaries(linear.getCuSeqlens());
+  } else if (auto grad = dyn_cast<nn::SegmentLinearDxOp>(op)) {
+    good = isSequences(grad.getW()) && boundaries(grad.getCuSeqlens());
+  } else if (auto grad = dyn_cast<nn::SegmentLinearDwOp>(op)) {
+    good = same({grad.getDy(), grad.getX()}) && boundaries(grad.getCuSeqlens());
+  } else if (auto grad = dyn_cast<MergeParamsGradOp>(op)) {
+    good = same({grad.getW(), grad.getDy()});
   } else if (auto reduce = dyn_cast<nn::SegmentReduceOp>(op)) {
     good = boundaries(reduce.getCuSeqlens());
   } else if (auto softmax = dyn_cast<nn::SegmentSoftmaxOp>(op)) {

@@ -187,6 +187,53 @@ LogicalResult emitGroupedDw(EntryContext &c, Operation *op) {
   return success();
 }
 
+LogicalResult emitSegmentDx(EntryContext &c, Operation *op) {
+  auto grad = cast<nn::SegmentLinearDxOp>(op);
+  Emitter &e = c.e;
+  int64_t n = lastDim(grad.getDy()), k = lastDim(grad.getW());
+  const Buffer &dy = c.buffer(grad.getDy()), &dx = c.result(op),
+               &w = c.buffer(grad.getW());
+  eachSegment(c, grad.getCuSeqlens(), dy.rows,
+              [&](Value sequence, Value first, Value last) {
+                RowShape shape;
+                shape.rows = e.sub(last, first);
+                shape.fixedTerms = n;
+                shape.columns = k;
+                eachRowBlock(e, shape, [&](const RowBlock &block) {
+                  emitRows(e,
+                           dxOf(e, rowsOf(e, dy, first),
+                                matrix(e, w, sequence, n, k),
+                                rowsOf(e, dx, first), n, k),
+                           block);
+                });
+              });
+  return success();
+}
+
+LogicalResult emitSegmentDw(EntryContext &c, Operation *op) {
+  auto grad = cast<nn::SegmentLinearDwOp>(op);
+  Emitter &e = c.e;
+  int64_t n = lastDim(grad.getDy()), k = lastDim(grad.getX());
+  const Buffer &dy = c.buffer(grad.getDy()), &x = c.buffer(grad.getX()),
+               &dw = c.result(op);
+  RowShape shape;
+  shape.rows = e.i64(n);
+  shape.fixedRows = n;
+  shape.columns = k;
+  eachSegment(
+      c, grad.getCuSeqlens(), dy.rows,
+      [&](Value sequence, Value first, Value last) {
+        eachRowBlock(e, shape, [&](const RowBlock &block) {
+          auto row = [&](Value j) { return e.address(x, e.add(first, j)); };
+          emitRows(e,
+                   dwOf(e, rowsOf(e, dy, first), matrix(e, dw, sequence, n, k),
+                        e.sub(last, first), k, x.element, row),
+                   block);
+        });
+      });
+  return success();
+}
+
 /// Columns of an expert in pieces of four vectors, whose sums run side by side.
 LogicalResult emitGroupedSum(EntryContext &c, Operation *op) {
   auto sum = cast<GroupedSumOp>(op);
@@ -228,6 +275,8 @@ void moe::cpu::addMatmulGradKernels(llvm::StringMap<KernelEntry> &table) {
   table[nn::HeadLinearDwOp::getOperationName()] = {emitDw};
   table[GroupedMatmulDxOp::getOperationName()] = {emitGroupedDx};
   table[GroupedMatmulDwOp::getOperationName()] = {emitGroupedDw};
+  table[nn::SegmentLinearDxOp::getOperationName()] = {emitSegmentDx};
+  table[nn::SegmentLinearDwOp::getOperationName()] = {emitSegmentDw};
   table[GroupedSumOp::getOperationName()] = {emitGroupedSum};
   addHeadLossKernel(table);
 }

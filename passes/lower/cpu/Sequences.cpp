@@ -199,6 +199,45 @@ LogicalResult emitMergeParams(EntryContext &c, Operation *op) {
   });
   return success();
 }
+/// dw by products of whole experts, dparam row by row.
+LogicalResult emitMergeParamsGrad(EntryContext &c, Operation *op) {
+  auto grad = cast<MergeParamsGradOp>(op);
+  Emitter &e = c.e;
+  int64_t experts = lastDim(grad.getW()), width = lastDim(grad.getParam());
+  int64_t size = tokenWidth(grad.getParam()), rows = size / width;
+  Buffer w = asRows(c, grad.getW(), experts),
+         dw = asRows(c, grad.getDw(), experts),
+         param = asRows(c, grad.getParam(), size),
+         dy = asRows(c, grad.getDy(), size),
+         dyRows = asRows(c, grad.getDy(), width),
+         dparam = asRows(c, grad.getDparam(), width);
+  Value examples = w.rows, all = e.i64(experts);
+  e.parallel(e.mul(examples, all), Emitter::grainFor(size), [&](Value item) {
+    Value which = e.udiv(item, all), expert = e.urem(item, all);
+    Value sum = e.lanes(
+        size, ValueRange{e.splatF32(0)},
+        [&](Value column, Value mask, ValueRange sum) {
+          return Lanes{e.fma(e.load(dy, which, column, mask),
+                             e.load(param, expert, column, mask), sum[0])};
+        })[0];
+    e.storeScalar(e.address(dw, which, expert), dw.element, e.sumLanes(sum));
+  });
+  e.parallel(e.i64(experts * rows), Emitter::grainFor(width), [&](Value row) {
+    Value expert = e.udiv(row, e.i64(rows)), inner = e.urem(row, e.i64(rows));
+    e.lanes(width, [&](Value column, Value mask) {
+      Value sum = e.loop(
+          e.i64(0), examples, 1, ValueRange{e.splatF32(0)},
+          [&](Value which, ValueRange sum) {
+            Value weight = e.loadScalar(e.address(w, which, expert), w.element);
+            Value from = e.add(e.mul(which, e.i64(rows)), inner);
+            return Lanes{e.fma(e.splat(weight),
+                               e.load(dyRows, from, column, mask), sum[0])};
+          })[0];
+      e.store(dparam, row, column, sum, mask);
+    });
+  });
+  return success();
+}
 } // namespace
 
 void moe::cpu::addSequenceKernels(llvm::StringMap<KernelEntry> &table) {
@@ -208,4 +247,5 @@ void moe::cpu::addSequenceKernels(llvm::StringMap<KernelEntry> &table) {
   table[UnmixOp::getOperationName()] = {emitUnmix};
   table[MixDotOp::getOperationName()] = {emitMixDot};
   table[MergeParamsOp::getOperationName()] = {emitMergeParams};
+  table[MergeParamsGradOp::getOperationName()] = {emitMergeParamsGrad};
 }
