@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import tempfile
 
+import svg
 from shakespeare import LAYERS, ROOT, WIDTH, prepare, train
 
 # Experts, chosen, neurons of each, neurons shared, whether weights are scaled to sum 1, coefficient of the balance loss.
@@ -109,8 +110,7 @@ def plot(path, rows):
     low = min(min(r["losses"]) for r in rows) - 0.01
     high = max(max(r["losses"]) for r in rows) + 0.01
     y = lambda loss: 20 + (high - loss) / (high - low) * 220
-    parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 560 300" font-family="sans-serif" font-size="12">',
-             '<rect width="560" height="300" fill="white"/>']
+    parts = []
     step = 0.02 if high - low > 0.08 else 0.01
     tick = math.ceil(low / step) * step
     while tick < high:
@@ -123,8 +123,8 @@ def plot(path, rows):
         parts.append(f'<path d="M{x - 18} {y(row["validation_loss"]):.1f}h36" stroke="#124" stroke-width="2"/>'
                      f'<text x="{x}" y="265" text-anchor="middle">{row["variant"]}</text>'
                      f'<text x="{x}" y="280" text-anchor="middle" fill="#666">{row["parameters"] / 1e6:.2f} M</text>')
-    parts.append('<text x="60" y="14">validation loss, nats per character; lines are means, dots seeds</text></svg>')
-    path.write_text("\n".join(parts) + "\n")
+    parts.append('<text x="60" y="14">validation loss, nats per character; lines are means, dots seeds</text>')
+    path.write_text(svg.document(560, 300, parts))
 
 
 def main():
