@@ -16,13 +16,6 @@ static RankedTensorType shaped(Value value) {
   return cast<RankedTensorType>(value.getType());
 }
 
-static LogicalResult checkBoundaries(Loc loc, StringRef name, Value seqs) {
-  if (shaped(seqs).getRank() != 1)
-    return emitOptionalError(loc, "moe.", name,
-                             " expects cu_seqlens [B+1], got ", seqs.getType());
-  return success();
-}
-
 LogicalResult MixOp::inferReturnTypes(MLIRContext *, Loc loc, MixOp::Adaptor a,
                                       Types &types) {
   auto w = shaped(a.getA()), x = shaped(a.getX());
@@ -32,7 +25,7 @@ LogicalResult MixOp::inferReturnTypes(MLIRContext *, Loc loc, MixOp::Adaptor a,
         loc, "moe.mix expects a [T, N] with static N and x [T, D], got ", w,
         " and ", x);
   // mix C2
-  if (failed(checkBoundaries(loc, "mix", a.getCuSeqlens())))
+  if (failed(nn::checkBoundaries(loc, "moe.mix", a.getCuSeqlens())))
     return failure();
   types.push_back(
       RankedTensorType::get({nn::sequencesOf(shaped(a.getCuSeqlens())),
@@ -50,7 +43,7 @@ LogicalResult UnmixOp::inferReturnTypes(MLIRContext *, Loc loc,
     return emitOptionalError(
         loc, "moe.unmix expects a [T, N] and s [B, N, D], got ", w, " and ", s);
   // unmix C2
-  if (failed(checkBoundaries(loc, "unmix", a.getCuSeqlens())))
+  if (failed(nn::checkBoundaries(loc, "moe.unmix", a.getCuSeqlens())))
     return failure();
   types.push_back(RankedTensorType::get({w.getDimSize(0), s.getDimSize(2)},
                                         s.getElementType()));
@@ -67,7 +60,7 @@ LogicalResult MixDotOp::inferReturnTypes(MLIRContext *, Loc loc,
         loc, "moe.mix_dot expects x [T, D] and s [B, N, D], got ", x, " and ",
         s);
   // mix_dot C2
-  if (failed(checkBoundaries(loc, "mix_dot", a.getCuSeqlens())))
+  if (failed(nn::checkBoundaries(loc, "moe.mix_dot", a.getCuSeqlens())))
     return failure();
   types.push_back(RankedTensorType::get({x.getDimSize(0), s.getDimSize(1)},
                                         x.getElementType()));

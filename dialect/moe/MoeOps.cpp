@@ -172,10 +172,8 @@ LogicalResult PlanSeqsOp::inferReturnTypes(MLIRContext *, Loc loc,
     return emitOptionalError(
         loc, "moe.plan_seqs expects a plan of one expert, got ", plan);
   // plan_seqs C2
-  if (shaped(a.getCuSeqlens()).getRank() != 1)
-    return emitOptionalError(loc,
-                             "moe.plan_seqs expects cu_seqlens [B+1], got ",
-                             a.getCuSeqlens().getType());
+  if (failed(nn::checkBoundaries(loc, "moe.plan_seqs", a.getCuSeqlens())))
+    return failure();
   types.push_back(a.getCuSeqlens().getType());
   return success();
 }

@@ -75,9 +75,9 @@ LogicalResult CapacityOp::inferReturnTypes(MLIRContext *, Loc loc,
     return emitOptionalError(loc, "moe.capacity expects a priority like ", idx,
                              ", got ", a.getPriority().getType());
   // capacity C4
-  if (a.getCuSeqlens() && shaped(a.getCuSeqlens()).getRank() != 1)
-    return emitOptionalError(loc, "moe.capacity expects cu_seqlens [B+1], got ",
-                             a.getCuSeqlens().getType());
+  if (a.getCuSeqlens() &&
+      failed(nn::checkBoundaries(loc, "moe.capacity", a.getCuSeqlens())))
+    return failure();
   types.push_back(idx);
   return success();
 }
@@ -106,10 +106,9 @@ LogicalResult SelectTokensOp::inferReturnTypes(MLIRContext *, Loc loc,
     return emitOptionalError(
         loc, "moe.select_tokens expects s [T, E] with static E, got ", s);
   // select_tokens C2
-  if (a.getCuSeqlens() && shaped(a.getCuSeqlens()).getRank() != 1)
-    return emitOptionalError(loc,
-                             "moe.select_tokens expects cu_seqlens [B+1], got ",
-                             a.getCuSeqlens().getType());
+  if (a.getCuSeqlens() &&
+      failed(nn::checkBoundaries(loc, "moe.select_tokens", a.getCuSeqlens())))
+    return failure();
   types.push_back(choices(s, s.getDimSize(1)));
   return success();
 }

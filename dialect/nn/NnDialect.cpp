@@ -51,6 +51,14 @@ int64_t nn::sequencesOf(RankedTensorType cuSeqlens) {
                                    : cuSeqlens.getDimSize(0) - 1;
 }
 
+LogicalResult nn::checkBoundaries(std::optional<Location> loc, StringRef op,
+                                  Value cuSeqlens) {
+  auto type = cast<RankedTensorType>(cuSeqlens.getType());
+  if (type.getRank() == 1 && (type.isDynamicDim(0) || type.getDimSize(0) >= 1))
+    return success();
+  return emitOptionalError(loc, op, " expects cu_seqlens [B+1], got ", type);
+}
+
 FailureOr<RankedTensorType> nn::lookupParam(Operation *user,
                                             SymbolTableCollection &symbols,
                                             FlatSymbolRefAttr name) {

@@ -29,6 +29,10 @@ class RowWise : public OpTrait::TraitBase<ConcreteType, RowWise> {};
 /// The number of sequences behind cu_seqlens [B+1] of this type.
 int64_t sequencesOf(RankedTensorType cuSeqlens);
 
+/// Checks that |cuSeqlens| is [B+1], for an operation of the full name |op|.
+LogicalResult checkBoundaries(std::optional<Location> loc, StringRef op,
+                              Value cuSeqlens);
+
 /// Checks that a symbol names an `nn.param`; gives its type.
 FailureOr<RankedTensorType> lookupParam(Operation *user,
                                         SymbolTableCollection &symbols,

@@ -94,13 +94,6 @@ LogicalResult HeadLinearDwOp::inferReturnTypes(MLIRContext *, Loc loc,
   return success();
 }
 
-static LogicalResult checkBoundaries(Loc loc, StringRef name, Value seqs) {
-  if (shaped(seqs).getRank() != 1)
-    return emitOptionalError(loc, "nn.", name,
-                             " expects cu_seqlens [B+1], got ", seqs.getType());
-  return success();
-}
-
 LogicalResult SegmentLinearDxOp::inferReturnTypes(MLIRContext *, Loc loc,
                                                   SegmentLinearDxOp::Adaptor a,
                                                   Types &types) {
@@ -112,7 +105,7 @@ LogicalResult SegmentLinearDxOp::inferReturnTypes(MLIRContext *, Loc loc,
         loc, "nn.segment_linear_dx expects dy [T, N] and w [B, N, K], got ", dy,
         " and ", w);
   // segment_linear_dx C2
-  if (failed(checkBoundaries(loc, "segment_linear_dx", a.getCuSeqlens())))
+  if (failed(checkBoundaries(loc, "nn.segment_linear_dx", a.getCuSeqlens())))
     return failure();
   types.push_back(RankedTensorType::get({dy.getDimSize(0), w.getDimSize(2)},
                                         dy.getElementType()));
@@ -130,7 +123,7 @@ LogicalResult SegmentLinearDwOp::inferReturnTypes(MLIRContext *, Loc loc,
         loc, "nn.segment_linear_dw expects dy [T, N] and x [T, K], got ", dy,
         " and ", x);
   // segment_linear_dw C2
-  if (failed(checkBoundaries(loc, "segment_linear_dw", a.getCuSeqlens())))
+  if (failed(checkBoundaries(loc, "nn.segment_linear_dw", a.getCuSeqlens())))
     return failure();
   types.push_back(RankedTensorType::get({sequencesOf(shaped(a.getCuSeqlens())),
                                          dy.getDimSize(1), x.getDimSize(1)},

@@ -22,12 +22,6 @@ static RankedTensorType withRows(RankedTensorType type, int64_t rows) {
   return RankedTensorType::get(shape, type.getElementType());
 }
 
-static bool isBoundaries(Value cuSeqlens) {
-  auto type = shaped(cuSeqlens);
-  return type.getRank() == 1 &&
-         (type.isDynamicDim(0) || type.getDimSize(0) >= 1);
-}
-
 double FillOp::getNumber() {
   if (auto number = dyn_cast<FloatAttr>(getValue()))
     return number.getValueAsDouble();
@@ -57,10 +51,8 @@ LogicalResult SegmentReduceOp::inferReturnTypes(MLIRContext *, Loc loc,
     return emitOptionalError(loc, "nn.segment_reduce expects x [T, ..], got ",
                              x);
   // segment_reduce C2
-  if (!isBoundaries(a.getCuSeqlens()))
-    return emitOptionalError(loc,
-                             "nn.segment_reduce expects cu_seqlens [B+1], got ",
-                             a.getCuSeqlens().getType());
+  if (failed(checkBoundaries(loc, "nn.segment_reduce", a.getCuSeqlens())))
+    return failure();
   types.push_back(withRows(x, sequencesOf(shaped(a.getCuSeqlens()))));
   return success();
 }
@@ -74,10 +66,8 @@ LogicalResult SegmentBroadcastOp::inferReturnTypes(
         loc, "nn.segment_broadcast expects x [B, ..] and like [T, ..], got ", x,
         " and ", like);
   // segment_broadcast C2
-  if (!isBoundaries(a.getCuSeqlens()))
-    return emitOptionalError(
-        loc, "nn.segment_broadcast expects cu_seqlens [B+1], got ",
-        a.getCuSeqlens().getType());
+  if (failed(checkBoundaries(loc, "nn.segment_broadcast", a.getCuSeqlens())))
+    return failure();
   types.push_back(withRows(x, like.getDimSize(0)));
   return success();
 }
@@ -90,10 +80,8 @@ LogicalResult SegmentSoftmaxOp::inferReturnTypes(MLIRContext *, Loc loc,
     return emitOptionalError(loc, "nn.segment_softmax expects x [T, ..], got ",
                              a.getX().getType());
   // segment_softmax C2
-  if (!isBoundaries(a.getCuSeqlens()))
-    return emitOptionalError(
-        loc, "nn.segment_softmax expects cu_seqlens [B+1], got ",
-        a.getCuSeqlens().getType());
+  if (failed(checkBoundaries(loc, "nn.segment_softmax", a.getCuSeqlens())))
+    return failure();
   types.push_back(a.getX().getType());
   return success();
 }
@@ -109,10 +97,8 @@ LogicalResult SegmentLinearOp::inferReturnTypes(MLIRContext *, Loc loc,
         loc, "nn.segment_linear expects x [T, K] and w [B, N, K], got ", x,
         " and ", w);
   // segment_linear C2
-  if (!isBoundaries(a.getCuSeqlens()))
-    return emitOptionalError(loc,
-                             "nn.segment_linear expects cu_seqlens [B+1], got ",
-                             a.getCuSeqlens().getType());
+  if (failed(checkBoundaries(loc, "nn.segment_linear", a.getCuSeqlens())))
+    return failure();
   types.push_back(RankedTensorType::get({x.getDimSize(0), w.getDimSize(1)},
                                         x.getElementType()));
   return success();

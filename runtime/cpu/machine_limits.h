@@ -15,10 +15,9 @@
 namespace moe {
 
 // Bytes per second that the threads of |pool| read together from |bytes| bytes
-// that are read again and again, so from the cache level that holds them. At
-// most |most| bytes are used. Takes about a tenth of a second. R101.
-absl::StatusOr<double> MeasureReadBandwidth(ThreadPool& pool, int64_t bytes,
-                                            int64_t most = int64_t{256} << 20);
+// that are read again and again, so from the cache level that holds them; as
+// many bytes are allocated. Takes about a fifth of a second. R101.
+absl::StatusOr<double> MeasureReadBandwidth(ThreadPool& pool, int64_t bytes);
 
 enum class Arithmetic { kF32, kBF16 };
 

@@ -50,7 +50,7 @@ std::vector<Figure> Figures() {
   for (int64_t mib : {1, 4, 16, 64, 256, 2048})
     figures.push_back(
         {"read_" + std::to_string(mib) + "_mib", "GB/s", [=](ThreadPool& pool) {
-           return MeasureReadBandwidth(pool, mib << 20, mib << 20);
+           return MeasureReadBandwidth(pool, mib << 20);
          }});
   return figures;
 }

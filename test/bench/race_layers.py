@@ -3,7 +3,7 @@
 """The forward pass of one MoE layer, compiled and in torch, in turn in one run, with the limit of the machine.
 
     race_layers.py --bin DIR --peaks FILE --work DIR [--out FILE] [--layers A,B,C] [--dtypes f32,bf16] [--tokens 1,512]
-                   [--threads 1,2] [--rounds 5] [--seconds 0.4] [--lock FILE]
+                   [--threads 1,2] [--rounds 5] [--seconds 0.4]
 
 FILE of --peaks holds what DIR/peaks printed; it is made if it is missing. DIR of --work takes weights and modules (4 GiB).
 Ours is a function with the layer alone (router, experts, shared experts), run by `moe-run call --repeat`; the peer does the same on
@@ -13,7 +13,6 @@ of multiply-adds (bf16: tiles from the nearest cache) and of the touched bytes a
 not above them. A row is one case: medians over the rounds, lowest and highest, the ratio to the faster peer (median of the rounds'
 ratios, above 1 ours is faster) and the largest difference of the results over the largest result. Noisy: variation above 5 %."""
 import argparse
-import fcntl
 import itertools
 import json
 import os
@@ -122,29 +121,25 @@ def race(a, peaks, name, dtype, folder, peer, tokens, threads):
     x = torch.randn(tokens, hidden, generator=torch.Generator().manual_seed(tokens)).to(DTYPES[dtype])
     save_file({"arg0": x}, folder / "in")
     expected = peer.loop(x).float()
-    with open(a.lock, "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        ways = {}
-        for way, run in peer.ways(tokens).items():
-            try:
-                error = float((run(x).float() - expected).abs().max() / expected.abs().max())
-            except RuntimeError as e:
-                print(f"{name} {dtype} {tokens}: {way} of torch fails: {str(e)[:100]}", flush=True)
-                continue
-            if error > TOLERANCE[dtype]:
-                raise SystemExit(f"{name} {dtype} {tokens}: {way} of torch differs by {error}")
-            ways[way] = (run, timed(run, x, 2))
-        eager = min((way for way in ways if not way.startswith("compiled")), key=lambda way: ways[way][1])
-        raced = {way: run for way, (run, _) in ways.items() if way == eager or way.startswith("compiled")}
-        repeat = max(3, min(200, int(a.seconds / ways[eager][1])))
-        times, own = {way: [] for way in raced}, []
+    ways = {}
+    for way, run in peer.ways(tokens).items():
+        try:
+            error = float((run(x).float() - expected).abs().max() / expected.abs().max())
+        except RuntimeError as e:
+            print(f"{name} {dtype} {tokens}: {way} of torch fails: {str(e)[:100]}", flush=True)
+            continue
+        if error > TOLERANCE[dtype]:
+            raise SystemExit(f"{name} {dtype} {tokens}: {way} of torch differs by {error}")
+        ways[way] = (run, timed(run, x, 2))
+    eager = min((way for way in ways if not way.startswith("compiled")), key=lambda way: ways[way][1])
+    raced = {way: run for way, (run, _) in ways.items() if way == eager or way.startswith("compiled")}
+    repeat = max(3, min(200, int(a.seconds / ways[eager][1])))
+    times, own = {way: [] for way in raced}, []
     for _ in range(a.rounds):
-        with open(a.lock, "a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            answer = ours(a, folder, threads, repeat)
-            own.append(answer["seconds"])
-            for way, run in raced.items():
-                times[way].append(timed(run, x, repeat))
+        answer = ours(a, folder, threads, repeat)
+        own.append(answer["seconds"])
+        for way, run in raced.items():
+            times[way].append(timed(run, x, repeat))
     error = float((load_file(folder / "out")["result0"].float() - expected).abs().max() / expected.abs().max())
     if error > TOLERANCE[dtype]:
         raise SystemExit(f"{name} {dtype} {tokens}: the compiled layer differs by {error}")
@@ -176,7 +171,6 @@ def main():
     p.add_argument("--threads", default="1,2")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=float, default=0.4, help="of each way in a round; three runs at least")
-    p.add_argument("--lock", default=os.devnull, help="a file that is locked while a round runs, where others measure, too")
     a = p.parse_args()
     only = set(map(int, a.tokens.split(","))) if a.tokens else None
     if not os.path.exists(a.peaks):

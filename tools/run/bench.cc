@@ -129,6 +129,9 @@ StepCost CostOfTest(const Manifest& manifest, const Test& test) {
   return cost;
 }
 
+// No cache holds as much, so more is read at the same rate.
+constexpr double kMostRead = 256 << 20;
+
 class Limits {
  public:
   explicit Limits(const Engine& engine)
@@ -141,10 +144,10 @@ class Limits {
   absl::StatusOr<Limit> Of(const Test& test) const {
     const StepCost cost = CostOfTest(engine_.manifest(), test);
     const double steps = test.prompt ? 1 : static_cast<double>(test.tokens);
+    const double touched = std::min(cost.bytes / steps, kMostRead);
     ASSIGN_OR_RETURN(
         const double bandwidth,
-        MeasureReadBandwidth(engine_.pool(),
-                             static_cast<int64_t>(cost.bytes / steps)));
+        MeasureReadBandwidth(engine_.pool(), static_cast<int64_t>(touched)));
     const double compute = cost.flops / flops_, read = cost.bytes / bandwidth;
     const double seconds = std::max({compute, read, 1e-12});
     return Limit{static_cast<double>(test.tokens * test.batch) / seconds,
